@@ -1,0 +1,104 @@
+// Package delivery repeats messages until they are acknowledged: the store-and-forward part of a role's core.
+//
+// It is pure and belongs to a role's single writer: it names effects and timers, and the role's shell carries them out. What must survive a restart is the
+// role's to journal; the role fills the queue again from its rows and calls Resume. It knows nothing of what a message means [REF 6.5].
+package delivery
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tapnet/internal/journal"
+	"tapnet/iso8583/unionpay"
+)
+
+// timerPrefix starts the names of the queue's timers; the entry's key follows.
+const timerPrefix = "deliver "
+
+// waits is how long to wait for an acknowledgement before sending again; the last one repeats for ever, because a payment must end.
+var waits = [...]time.Duration{time.Minute, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute}
+
+type entry struct {
+	to       string
+	message  unionpay.Message
+	attempts int
+}
+
+// Queue holds the messages of one role that nobody has acknowledged yet, by key. The zero value is empty and ready.
+type Queue struct{ entries map[string]*entry }
+
+// Send puts a message into the queue under key and sends it for the first time.
+func (q *Queue) Send(key, to string, m unionpay.Message, step *journal.Step) {
+	q.Restore(key, to, m)
+	for _, effect := range q.attempt(key) {
+		step.Emit(effect)
+	}
+}
+
+// Restore puts a message into the queue without sending it.
+func (q *Queue) Restore(key, to string, m unionpay.Message) {
+	if q.entries == nil {
+		q.entries = map[string]*entry{}
+	}
+	q.entries[key] = &entry{to: to, message: m}
+}
+
+// attempt sends an entry once more and sets the timer for the next time.
+func (q *Queue) attempt(key string) []journal.Effect {
+	e := q.entries[key]
+	if e == nil {
+		return nil
+	}
+	wait := waits[min(e.attempts, len(waits)-1)]
+	e.attempts++
+	return []journal.Effect{{To: e.to, Message: e.message}, {Timer: timerPrefix + key, After: wait}}
+}
+
+// Fire sends again when the timer is one of the queue's, and reports whether it was.
+func (q *Queue) Fire(timer string, step *journal.Step) bool {
+	key, ours := strings.CutPrefix(timer, timerPrefix)
+	if !ours {
+		return false
+	}
+	for _, effect := range q.attempt(key) {
+		step.Emit(effect)
+	}
+	return true
+}
+
+// Acknowledged takes an entry out and cancels its timer; false when there is none or it went to somebody else.
+func (q *Queue) Acknowledged(key, from string, step *journal.Step) bool {
+	e := q.entries[key]
+	if e == nil || e.to != from {
+		return false
+	}
+	delete(q.entries, key)
+	step.Emit(journal.Effect{Timer: timerPrefix + key, After: -1})
+	return true
+}
+
+// Waiting reports whether key is still to be acknowledged.
+func (q *Queue) Waiting(key string) bool { return q.entries[key] != nil }
+
+// Len is the number of messages not acknowledged yet.
+func (q *Queue) Len() int { return len(q.entries) }
+
+// Resume gives the effects that send everything again, in order of key: what a role does after a restart or a new connection.
+func (q *Queue) Resume() []journal.Effect {
+	keys := make([]string, 0, len(q.entries))
+	for key := range q.entries {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	var effects []journal.Effect
+	for _, key := range keys {
+		effects = append(effects, q.attempt(key)...)
+	}
+	return effects
+}
+
+// Settles reports whether the answer to a reversal or an upload ends it: done, not known there, or done before. Anything else is tried again.
+func Settles(code unionpay.ResponseCode) bool {
+	return code.Approved() || code == unionpay.OriginalNotFound || code == unionpay.DuplicateTransmission
+}

@@ -1,0 +1,85 @@
+package journalsql
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+const (
+	// checkpointRows is how often the log is carried over into the file: often enough that little is left to do each
+	// time, seldom enough that pages written many times are carried over once.
+	checkpointRows = 8192
+	// finishPages is the size of the log, 64 MiB, at which the writer itself carries over the last pages after a
+	// commit. Only when nothing is left can the log start anew; under steady load the other connection never gets there.
+	finishPages = 16384
+)
+
+// checkpointer carries the write-ahead log over on a connection and goroutine of its own, so that no commit waits
+// for it. A failed checkpoint loses nothing: the rows are in the log; the error is told on stop.
+type checkpointer struct {
+	conn   *sqlite.Conn
+	wake   chan struct{}
+	done   chan struct{}
+	err    error // of the last attempt; read after done
+	rows   int   // committed since the last wake; the writer's
+	finish atomic.Bool
+}
+
+func startCheckpointer(conn *sqlite.Conn) *checkpointer {
+	c := &checkpointer{conn: conn, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// committed is called by the writer after every commit, outside the transaction.
+func (c *checkpointer) committed(writer *sqlite.Conn, rows int) {
+	if c.finish.Load() {
+		c.finish.Store(false)
+		// An error here is no error of the commit; the next round tries again.
+		_, _ = passive(writer)
+	}
+	c.rows += rows
+	if c.rows < checkpointRows {
+		return
+	}
+	c.rows = 0
+	select {
+	case c.wake <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+func (c *checkpointer) run() {
+	defer close(c.done)
+	for range c.wake {
+		var pages int64
+		if pages, c.err = passive(c.conn); c.err == nil && pages > finishPages {
+			c.finish.Store(true)
+		}
+	}
+}
+
+// passive carries over what it can without waiting for anybody, and returns the length of the log in pages.
+func passive(conn *sqlite.Conn) (pages int64, err error) {
+	err = sqlitex.Execute(conn, "PRAGMA wal_checkpoint(PASSIVE)", &sqlitex.ExecOptions{
+		ResultFunc: func(stmt *sqlite.Stmt) error {
+			pages = stmt.ColumnInt64(1)
+			return nil
+		},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("journalsql: checkpoint: %w", err)
+	}
+	return pages, nil
+}
+
+// stop ends the goroutine and closes its connection.
+func (c *checkpointer) stop() error {
+	close(c.wake)
+	<-c.done
+	return errors.Join(c.err, c.conn.Close())
+}
