@@ -1,0 +1,323 @@
+package acquirer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tapnet/glossary"
+	"tapnet/internal/clock"
+	"tapnet/internal/delivery"
+	"tapnet/internal/hsm"
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
+	"tapnet/iso8583/unionpay"
+	"tapnet/pan"
+	"tapnet/pinblock"
+)
+
+// Merchant is somebody the acquirer pays.
+type Merchant struct {
+	ID       string // field 42, up to 15 characters
+	Name     string // field 43
+	Category string // field 18, merchant category code
+}
+
+// Terminal is a device of a merchant.
+type Terminal struct {
+	ID       string // field 41, 8 characters
+	Merchant string // ID of its merchant
+}
+
+// Vault is what the acquirer asks of its HSM.
+type Vault interface {
+	TranslatePIN(from, to string, block pinblock.Block, n pan.Number) (pinblock.Block, hsm.PINResult, error)
+	SealData(name, context string, data []byte) ([]byte, error)
+	OpenData(name, context string, sealed []byte) ([]byte, error)
+}
+
+// Deps is what an acquirer needs from outside.
+type Deps struct {
+	Institution string // own institution id, fields 32 and 33
+	Switch      string // the switch as a peer
+	Merchants   []Merchant
+	Terminals   []Terminal
+	Vault       Vault
+	PINKey      func(peer string) string // name of a terminal's or the switch's PIN key
+	SealKey     string
+	Calendar    clock.Calendar
+	Currency    uint16 // ISO 4217 number of the books
+	// AnswerWithin is how long the switch may take; zero means answerWithinDefault.
+	AnswerWithin time.Duration
+}
+
+const (
+	// answerWithinDefault is longer than the switch waits and shorter than a terminal does [REF 6.5].
+	answerWithinDefault = 45 * time.Second
+	sealContext         = "acquirer message"
+	timerAnswer         = "answer "
+	// traceModulus keeps system trace audit numbers within field 11's six digits.
+	traceModulus = 999_999
+)
+
+// Acquirer is the core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
+type Acquirer struct {
+	deps      Deps
+	terminals map[string]int // terminal → place of its merchant
+	state     *state
+	queue     delivery.Queue
+}
+
+// New makes an acquirer without payments.
+func New(deps Deps) (*Acquirer, error) {
+	if deps.Institution == "" || deps.Switch == "" || deps.Vault == nil || deps.PINKey == nil || deps.SealKey == "" || deps.Currency == 0 {
+		return nil, errors.New("acquirer: institution, switch, vault, PIN key names, seal key and currency are needed")
+	}
+	if deps.AnswerWithin <= 0 {
+		deps.AnswerWithin = answerWithinDefault
+	}
+	places := map[string]int{}
+	for i, m := range deps.Merchants {
+		if _, twice := places[m.ID]; twice || m.ID == "" {
+			return nil, fmt.Errorf("acquirer: merchant id %q is empty or used twice", m.ID)
+		}
+		places[m.ID] = i
+	}
+	terminals := map[string]int{}
+	for _, t := range deps.Terminals {
+		place, ok := places[t.Merchant]
+		if !ok {
+			return nil, fmt.Errorf("acquirer: terminal %q belongs to unknown merchant %q", t.ID, t.Merchant)
+		}
+		terminals[t.ID] = place
+	}
+	return &Acquirer{deps: deps, terminals: terminals, state: newState(deps.Merchants, deps.Currency)}, nil
+}
+
+// Finding is what Prepare found out about a terminal's request.
+type Finding struct {
+	pin    *pinblock.Block
+	refuse unionpay.ResponseCode
+}
+
+// Prepare translates the PIN from the terminal's key into the zone of the switch.
+func (a *Acquirer) Prepare(ev *journal.Event) {
+	m, ok := ev.Message.(*unionpay.FinancialRequest)
+	if !ok {
+		return
+	}
+	f := &Finding{}
+	ev.Finding = f
+	if m.PINBlock == nil {
+		return
+	}
+	translated, result, err := a.deps.Vault.TranslatePIN(a.deps.PINKey(ev.From), a.deps.PINKey(a.deps.Switch), *m.PINBlock, m.PAN)
+	switch {
+	case err != nil:
+		f.refuse = unionpay.SystemFault
+	case result != hsm.PINOK:
+		f.refuse = unionpay.PINFormatError
+	default:
+		f.pin = &translated
+	}
+}
+
+// Handle decides one event.
+func (a *Acquirer) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
+	switch m := ev.Message.(type) {
+	case *unionpay.FinancialRequest:
+		a.request(now, ev, m, step)
+		return
+	case *unionpay.FinancialResponse:
+		a.answered(now, ev, m, step)
+		return
+	case *unionpay.ReversalRequest:
+		a.reverse(now, ev, m, step)
+		return
+	case *unionpay.ReversalResponse:
+		a.acknowledged(now, ev, m, step)
+		return
+	}
+	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
+		a.timeout(now, key, step)
+		return
+	}
+	a.queue.Fire(ev.Timer, step)
+}
+
+// append makes a decided row part of the step and of the state; a row that the state refuses is a bug.
+func (a *Acquirer) append(step *journal.Step, now time.Time, row journal.Row) {
+	row.At = now.UTC().Truncate(time.Microsecond)
+	row.BusinessDate = a.deps.Calendar.BusinessDate(now)
+	row.Seq = step.Append(row)
+	if err := a.state.apply(&row); err != nil {
+		panic("acquirer: own decision does not apply: " + err.Error())
+	}
+}
+
+func row(kind journal.Kind, p *unionpay.Payment) journal.Row {
+	return journal.Row{Kind: kind, RRN: p.RRN, Terminal: p.Terminal, STAN: p.STAN, Amount: p.Amount.Minor(), Currency: uint16(p.Amount.Currency().Number())}
+}
+
+// vet refuses what the acquirer itself can see is wrong.
+func (a *Acquirer) vet(from string, m *unionpay.FinancialRequest, f *Finding) unionpay.ResponseCode {
+	place, known := a.terminals[m.Terminal]
+	switch {
+	case !known || from != m.Terminal:
+		return unionpay.TerminalNotRegistered
+	case a.deps.Merchants[place].ID != m.Merchant:
+		return unionpay.InvalidMerchant
+	case m.Amount.Minor() <= 0:
+		return unionpay.InvalidAmount
+	case uint16(m.Amount.Currency().Number()) != a.deps.Currency:
+		return unionpay.NotPermittedToTerminal
+	case f == nil:
+		return unionpay.SystemFault
+	}
+	return f.refuse
+}
+
+// request forwards a new payment and answers a repeat.
+func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
+	key, content := unionpay.TerminalKey(m), unionpay.ContentHash(m)
+	if first := a.state.payments[key]; first != nil {
+		a.repeat(ev, m, first, content, step)
+		return
+	}
+	finding, _ := ev.Finding.(*Finding)
+	refuse := a.vet(ev.From, m, finding)
+	var forward *unionpay.FinancialRequest
+	var sealed []byte
+	if refuse == "" {
+		forward = a.forwardOf(now, m)
+		if sealed = a.seal(forward); sealed == nil {
+			refuse = unionpay.SystemFault
+		}
+	}
+	r := row(journal.Requested, &m.Payment)
+	r.Key, r.Content, r.ATC = key, content, counterOf(m)
+	if refuse != "" {
+		answer := unionpay.Answer{Response: refuse, SettlementDate: a.monthDay(now), RRN: a.reference(now, a.state.requests+1)}
+		r.Kind, r.RRN, r.Reason, r.Answer = journal.Declined, answer.RRN, refuse.Pack(), answer.AppendBinary(nil)
+		a.append(step, now, r)
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+		return
+	}
+	r.Payment, r.RRN, r.Note = unionpay.NetworkKey(forward), forward.RRN, sealed
+	if isUpload(m) {
+		r.Reason = 1
+	}
+	a.append(step, now, r)
+	kept := *forward
+	a.state.payments[key].forward = &kept
+	if isUpload(m) {
+		a.queue.Send(r.Payment, a.deps.Switch, forward, step)
+		return
+	}
+	forward.PINBlock = finding.pin
+	step.Emit(journal.Effect{To: a.deps.Switch, Message: forward})
+	step.Emit(journal.Effect{Timer: timerAnswer + key, After: a.deps.AnswerWithin})
+}
+
+// isUpload tells a payment that the chip has already approved: it is never reversed but repeated until it is answered [REF 5].
+func isUpload(m *unionpay.FinancialRequest) bool {
+	return m.Info.MessageType == unionpay.KindOfflineUpload
+}
+
+// repeat gives the first answer again; while there is none yet, the answer that is on its way serves both.
+func (a *Acquirer) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *payment, content [16]byte, step *journal.Step) {
+	answer := first.answer
+	switch {
+	case first.content == [16]byte{}:
+		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it came
+	case first.content != content:
+		answer = unionpay.Answer{Response: unionpay.DuplicateTransmission}
+	case first.status == pending:
+		return
+	case answer.Response == "":
+		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it was answered
+	}
+	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+}
+
+// answered passes the switch's answer on to the terminal and books an approval.
+func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.FinancialResponse, step *journal.Step) {
+	key := unionpay.NetworkKey(m)
+	p := a.state.network[key]
+	if p == nil || p.status != pending || ev.From != a.deps.Switch || p.forward == nil {
+		return // late, unknown or from somebody else: nothing changes, the trace shows the message
+	}
+	if p.upload && (!definite(m.Response) || !a.queue.Acknowledged(key, ev.From, step)) {
+		return // the network could not say: the upload is repeated
+	}
+	forward, answer := p.forward, unionpay.AnswerOf(&m.Payment)
+	answer.RRN = forward.RRN
+	r := row(journal.Answered, &forward.Payment)
+	r.Linked, r.Payment, r.Reason, r.Answer, r.STAN = p.seq, key, answer.Response.Pack(), answer.AppendBinary(nil), p.stan
+	if answer.Response.Approved() {
+		r.Debit, r.Credit, r.Phase = AccountScheme, a.merchantAccount(p.terminal), ledger.Pending
+		if p.upload {
+			r.Phase = ledger.Single
+		}
+	}
+	a.append(step, now, r)
+	step.Emit(journal.Effect{Timer: timerAnswer + p.key, After: -1})
+	step.Emit(journal.Effect{To: p.terminal, Message: unionpay.Respond(terminalRequest(forward, p.stan), answer)})
+}
+
+// definite reports whether a response code ends an upload: an answer of the issuer, not of a network in trouble.
+func definite(code unionpay.ResponseCode) bool {
+	switch code {
+	case unionpay.IssuerInoperative, unionpay.NetworkUnreachable, unionpay.SystemFault, unionpay.IssuerTimeout, unionpay.CutOverInProgress:
+		return false
+	}
+	return true
+}
+
+// timeout reverses a payment that the switch did not answer in time, and tells the terminal.
+func (a *Acquirer) timeout(now time.Time, key string, step *journal.Step) {
+	p := a.state.payments[key]
+	if p == nil || p.status != pending || p.upload || p.forward == nil {
+		return
+	}
+	forward := p.forward
+	m := reversalOf(forward, unionpay.ReasonTimeout)
+	answer := unionpay.Answer{Response: unionpay.IssuerTimeout, SettlementDate: a.monthDay(now), RRN: forward.RRN}
+	r := row(journal.TimedOut, &forward.Payment)
+	r.Linked, r.Payment, r.Reason, r.Answer, r.STAN = p.seq, unionpay.NetworkKey(m), answer.Response.Pack(), answer.AppendBinary(nil), p.stan
+	a.append(step, now, r)
+	step.Emit(journal.Effect{To: p.terminal, Message: unionpay.Respond(terminalRequest(forward, p.stan), answer)})
+	a.queue.Send(r.Payment, a.deps.Switch, m, step)
+}
+
+// monthDay is the business date as MMDD, for field 15.
+func (a *Acquirer) monthDay(now time.Time) string {
+	return fmt.Sprintf("%04d", a.deps.Calendar.BusinessDate(now)%10000)
+}
+
+func (a *Acquirer) merchantAccount(terminal string) ledger.Account {
+	return firstMerchant + ledger.Account(a.terminals[terminal])
+}
+
+// Replay rebuilds the state from a committed row.
+func (a *Acquirer) Replay(r *journal.Row) error { return a.state.apply(r) }
+
+// Finish has nothing to add.
+func (a *Acquirer) Finish(*journal.Effect) {}
+
+// Describe says what a row means.
+func (a *Acquirer) Describe(r *journal.Row) glossary.Term {
+	kind, code := r.Kind.Term(), unionpay.UnpackResponseCode(r.Reason)
+	if code == "" || r.Kind == journal.Requested {
+		return kind
+	}
+	meaning := code.Term()
+	return glossary.Term{EN: kind.EN + ": " + string(code) + " " + meaning.EN, ZH: kind.ZH + "：" + string(code) + " " + meaning.ZH}
+}
+
+// Book gives the ledger for display and checks; it belongs to the writer.
+func (a *Acquirer) Book() *ledger.Book { return a.state.book }
+
+// Outstanding is the number of messages that nobody has acknowledged yet.
+func (a *Acquirer) Outstanding() int { return a.queue.Len() }

@@ -1,0 +1,190 @@
+package acquirer
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"tapnet/emv"
+	"tapnet/internal/delivery"
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
+	"tapnet/iso8583/unionpay"
+)
+
+// forwardOf turns a terminal's request into the switch's: own trace number and reference, transmission time, institutions, merchant [REF 6.4]. The PIN is
+// left out; the caller adds the translated one to what it sends, not to what it keeps.
+func (a *Acquirer) forwardOf(now time.Time, m *unionpay.FinancialRequest) *unionpay.FinancialRequest {
+	forward := *m
+	merchant := a.deps.Merchants[a.terminals[m.Terminal]]
+	serial := a.state.requests + 1
+	forward.TransmissionTime = now.UTC().Format("0102150405")
+	forward.STAN = uint32((serial-1)%traceModulus + 1)
+	forward.Acquirer, forward.Forwarder = a.deps.Institution, a.deps.Institution
+	forward.MerchantType, forward.MerchantName = merchant.Category, merchant.Name
+	forward.RRN = a.reference(now, serial)
+	forward.SettlementDate = a.monthDay(now)
+	forward.PINBlock = nil
+	// What only the terminal's dialect has.
+	forward.PBOC, forward.Custom, forward.Reserved, forward.Institutions = "", "", "", ""
+	return &forward
+}
+
+// reference is field 37: last digit of the year, day of the year, hour, and the serial number within the acquirer, twelve digits in all.
+func (a *Acquirer) reference(now time.Time, serial uint64) string {
+	utc := now.UTC()
+	return fmt.Sprintf("%d%03d%02d%06d", utc.Year()%10, utc.YearDay(), utc.Hour(), serial%1_000_000)
+}
+
+// terminalRequest is the terminal's view of a forwarded request, enough to respond to it in the terminal's dialect.
+func terminalRequest(forward *unionpay.FinancialRequest, stan uint32) *unionpay.FinancialRequest {
+	m := *forward
+	m.STAN, m.TransmissionTime, m.Forwarder, m.MerchantType, m.MerchantName, m.Receiver = stan, "", "", "", "", ""
+	return &m
+}
+
+// reversalOf builds the reversal of a forwarded request: the same time and trace number, the original named in field 90.
+func reversalOf(m *unionpay.FinancialRequest, reason unionpay.ResponseCode) *unionpay.ReversalRequest {
+	p := m.Payment
+	p.PINBlock, p.Response = nil, reason
+	p.Original = &unionpay.Original{Type: m.Type(), STAN: m.STAN, TransmissionTime: m.TransmissionTime, Acquirer: m.Acquirer, Forwarder: m.Forwarder}
+	return &unionpay.ReversalRequest{Payment: p}
+}
+
+// counterOf reads the card's transaction counter for the journal, 0 when the message has none.
+func counterOf(m *unionpay.FinancialRequest) uint16 {
+	if b, ok := m.ICC.Value(emv.TagATC); ok && len(b) == 2 {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+// reverse takes a terminal's reversal: acknowledged as soon as it is durable, then delivered to the switch until acknowledged there.
+func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalRequest, step *journal.Step) {
+	key, content := unionpay.TerminalKey(m), unionpay.ContentHash(m)
+	answer := unionpay.Answer{Response: unionpay.Approved, SettlementDate: a.monthDay(now)}
+	if _, known := a.terminals[m.Terminal]; !known || ev.From != m.Terminal {
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.TerminalNotRegistered})})
+		return
+	}
+	original := unionpay.OriginalKey(m)
+	p := a.state.payments[original]
+	if p != nil {
+		answer.RRN = p.answer.RRN
+	}
+	if first, taken := a.state.taken[key]; taken {
+		if first != content {
+			answer.Response = unionpay.DuplicateTransmission
+		}
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+		return
+	}
+	r := row(journal.Reversed, &m.Payment)
+	r.Key, r.Content, r.Reason, r.Note, r.RRN = key, content, m.Response.Pack(), []byte(original), answer.RRN
+	outgoing := a.planReversal(p, m.Response, &r)
+	a.append(step, now, r)
+	step.Emit(journal.Effect{Timer: timerAnswer + original, After: -1})
+	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+	if outgoing != nil {
+		a.queue.Send(r.Payment, a.deps.Switch, outgoing, step)
+	}
+}
+
+// planReversal says what reversing a payment means for the books and for the switch: nothing for a payment that is unknown, refused or already reversed.
+func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *journal.Row) *unionpay.ReversalRequest {
+	if p == nil || p.network == "" || p.upload || p.sealed == nil || p.status == timedOut || p.status == reversed {
+		return nil
+	}
+	forward := p.forward
+	if forward == nil {
+		forward = a.openRequest(p.sealed)
+	}
+	if forward == nil {
+		return nil
+	}
+	outgoing := reversalOf(forward, reason)
+	r.Linked, r.Payment = p.seq, unionpay.NetworkKey(outgoing)
+	r.RRN = forward.RRN
+	if p.hold != 0 {
+		hold, _ := a.state.book.Hold(p.hold)
+		r.Phase, r.Resolves, r.Debit, r.Credit, r.Amount, r.Currency = ledger.Void, p.hold, hold.Debit, hold.Credit, hold.Amount, hold.Currency
+	}
+	return outgoing
+}
+
+// acknowledged ends the repeating of a reversal.
+func (a *Acquirer) acknowledged(now time.Time, ev *journal.Event, m *unionpay.ReversalResponse, step *journal.Step) {
+	key := unionpay.NetworkKey(m)
+	v := a.state.outgoing[key]
+	if v == nil || v.done || !delivery.Settles(m.Response) || !a.queue.Acknowledged(key, ev.From, step) {
+		return
+	}
+	r := row(journal.Acknowledged, &m.Payment)
+	r.Payment, r.Linked, r.Reason = key, v.seq, m.Response.Pack()
+	a.append(step, now, r)
+}
+
+func (a *Acquirer) seal(m unionpay.Message) []byte {
+	plain, err := unionpay.Encode(unionpay.Switch, nil, m, nil)
+	if err != nil {
+		return nil
+	}
+	sealed, err := a.deps.Vault.SealData(a.deps.SealKey, sealContext, plain)
+	if err != nil {
+		return nil
+	}
+	return sealed
+}
+
+func (a *Acquirer) openRequest(sealed []byte) *unionpay.FinancialRequest {
+	plain, err := a.deps.Vault.OpenData(a.deps.SealKey, sealContext, sealed)
+	if err != nil {
+		return nil
+	}
+	m, err := unionpay.Decode(unionpay.Switch, plain)
+	if err != nil {
+		return nil
+	}
+	request, _ := m.(*unionpay.FinancialRequest)
+	return request
+}
+
+// Rearm picks up after a restart. Answers to what was pending may have been lost with the process, so those payments time out at once; offline payments
+// and reversals that nobody acknowledged are sent again.
+func (a *Acquirer) Rearm(time.Time) []journal.Effect {
+	var effects []journal.Effect
+	for _, key := range sortedKeys(a.state.payments) {
+		p := a.state.payments[key]
+		if p.status != pending {
+			continue
+		}
+		if p.forward = a.openRequest(p.sealed); p.forward == nil {
+			continue
+		}
+		if p.upload {
+			a.queue.Restore(p.network, a.deps.Switch, p.forward)
+			continue
+		}
+		effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
+	}
+	for _, key := range sortedKeys(a.state.outgoing) {
+		v := a.state.outgoing[key]
+		if v.done {
+			continue
+		}
+		if forward := a.openRequest(v.sealed); forward != nil {
+			a.queue.Restore(key, a.deps.Switch, reversalOf(forward, unionpay.ReasonTimeout))
+		}
+	}
+	return append(effects, a.queue.Resume()...)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

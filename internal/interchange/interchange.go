@@ -1,0 +1,286 @@
+package interchange
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tapnet/glossary"
+	"tapnet/internal/clock"
+	"tapnet/internal/delivery"
+	"tapnet/internal/hsm"
+	"tapnet/internal/journal"
+	"tapnet/iso8583/unionpay"
+	"tapnet/pan"
+	"tapnet/pinblock"
+)
+
+// Route sends card numbers that begin with a prefix to a member. The longest prefix wins.
+type Route struct {
+	Prefix string
+	Issuer string
+}
+
+// Vault is what the switch asks of its HSM.
+type Vault interface {
+	TranslatePIN(from, to string, block pinblock.Block, n pan.Number) (pinblock.Block, hsm.PINResult, error)
+	SealData(name, context string, data []byte) ([]byte, error)
+	OpenData(name, context string, sealed []byte) ([]byte, error)
+}
+
+// Deps is what a switch needs from outside.
+type Deps struct {
+	Institution string
+	Routes      []Route
+	Vault       Vault
+	PINKey      func(member string) string // name of a member's zone PIN key
+	SealKey     string                     // name of the key that seals messages at rest
+	Calendar    clock.Calendar
+	// AnswerWithin is how long an issuer may take; zero means answerWithinDefault.
+	AnswerWithin time.Duration
+}
+
+const (
+	// answerWithinDefault leaves the acquirer, who waits longer, time to hear of it [REF 6.5].
+	answerWithinDefault = 30 * time.Second
+	sealContext         = "interchange message"
+)
+
+// Switch is the core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
+type Switch struct {
+	deps      Deps
+	state     *state
+	reversals delivery.Queue
+}
+
+// New makes a switch without payments.
+func New(deps Deps) (*Switch, error) {
+	if deps.Institution == "" || deps.Vault == nil || deps.PINKey == nil || deps.SealKey == "" {
+		return nil, errors.New("interchange: institution, vault, PIN key names and seal key are needed")
+	}
+	for _, route := range deps.Routes {
+		if route.Prefix == "" || route.Issuer == "" {
+			return nil, fmt.Errorf("interchange: a route needs prefix and issuer, got %q → %q", route.Prefix, route.Issuer)
+		}
+	}
+	if deps.AnswerWithin <= 0 {
+		deps.AnswerWithin = answerWithinDefault
+	}
+	return &Switch{deps: deps, state: newState()}, nil
+}
+
+// route finds the issuer of a card number, "" when nobody issues it.
+func (s *Switch) route(n pan.Number) string {
+	best := Route{}
+	for _, route := range s.deps.Routes {
+		if len(route.Prefix) > len(best.Prefix) && n.HasPrefix(route.Prefix) {
+			best = route
+		}
+	}
+	return best.Issuer
+}
+
+// Finding is what Prepare found out about a message.
+type Finding struct {
+	to     string
+	pin    *pinblock.Block
+	refuse unionpay.ResponseCode // set when the message cannot be forwarded
+	sealed []byte
+}
+
+// Prepare finds the route, translates the PIN into the issuer's zone and seals the message for rest.
+func (s *Switch) Prepare(ev *journal.Event) {
+	switch m := ev.Message.(type) {
+	case *unionpay.FinancialRequest:
+		ev.Finding = s.prepareRequest(ev.From, m)
+	case *unionpay.ReversalRequest:
+		f := &Finding{to: s.route(m.PAN)}
+		if f.to != "" {
+			f.sealed = s.seal(m)
+		}
+		if f.to != "" && f.sealed == nil {
+			f.refuse = unionpay.SystemFault
+		}
+		ev.Finding = f
+	}
+}
+
+func (s *Switch) prepareRequest(from string, m *unionpay.FinancialRequest) *Finding {
+	f := &Finding{to: s.route(m.PAN)}
+	if f.to == "" {
+		f.refuse = unionpay.NoSuchIssuer
+		return f
+	}
+	if m.PINBlock != nil {
+		translated, result, err := s.deps.Vault.TranslatePIN(s.deps.PINKey(from), s.deps.PINKey(f.to), *m.PINBlock, m.PAN)
+		switch {
+		case err != nil:
+			f.refuse = unionpay.SystemFault
+			return f
+		case result != hsm.PINOK:
+			f.refuse = unionpay.PINFormatError
+			return f
+		}
+		f.pin = &translated
+	}
+	kept := *m
+	kept.PINBlock = nil // a PIN is never stored, not even enciphered
+	if f.sealed = s.seal(&kept); f.sealed == nil {
+		f.refuse = unionpay.SystemFault
+	}
+	return f
+}
+
+func (s *Switch) seal(m unionpay.Message) []byte {
+	plain, err := unionpay.Encode(unionpay.Switch, nil, m, nil)
+	if err != nil {
+		return nil
+	}
+	sealed, err := s.deps.Vault.SealData(s.deps.SealKey, sealContext, plain)
+	if err != nil {
+		return nil
+	}
+	return sealed
+}
+
+func (s *Switch) open(sealed []byte) (unionpay.Message, error) {
+	plain, err := s.deps.Vault.OpenData(s.deps.SealKey, sealContext, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("interchange: opening a stored message: %w", err)
+	}
+	return unionpay.Decode(unionpay.Switch, plain)
+}
+
+// Handle decides one event.
+func (s *Switch) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
+	switch m := ev.Message.(type) {
+	case *unionpay.FinancialRequest:
+		s.request(now, ev, m, step)
+		return
+	case *unionpay.FinancialResponse:
+		s.answered(now, ev, m, step)
+		return
+	case *unionpay.ReversalRequest:
+		s.reverse(now, ev, m, step)
+		return
+	case *unionpay.ReversalResponse:
+		s.acknowledged(now, ev, m, step)
+		return
+	}
+	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
+		s.timeout(now, key, step)
+		return
+	}
+	s.reversals.Fire(ev.Timer, step)
+}
+
+// append makes a decided row part of the step and of the state; a row that the state refuses is a bug.
+func (s *Switch) append(step *journal.Step, now time.Time, row journal.Row) {
+	row.At = now.UTC().Truncate(time.Microsecond)
+	row.BusinessDate = s.deps.Calendar.BusinessDate(now)
+	row.Seq = step.Append(row)
+	if err := s.state.apply(&row); err != nil {
+		panic("interchange: own decision does not apply: " + err.Error())
+	}
+}
+
+func (s *Switch) row(kind journal.Kind, p *unionpay.Payment, key string) journal.Row {
+	return journal.Row{Kind: kind, Payment: key, RRN: p.RRN, Terminal: p.Terminal, STAN: p.STAN, Amount: p.Amount.Minor(),
+		Currency: uint16(p.Amount.Currency().Number())}
+}
+
+// request forwards a new payment and answers a repeat.
+func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
+	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
+	finding, _ := ev.Finding.(*Finding)
+	if first := s.state.payments[key]; first != nil {
+		s.repeat(ev, m, first, content, step)
+		return
+	}
+	if finding == nil {
+		finding = &Finding{refuse: unionpay.SystemFault}
+	}
+	date := monthDay(s.deps.Calendar.BusinessDate(now))
+	row := s.row(journal.Requested, &m.Payment, key)
+	row.Key, row.Content = key, content
+	if finding.refuse != "" {
+		answer := unionpay.Answer{Response: finding.refuse, SettlementDate: date}
+		row.Kind, row.Reason, row.Answer = journal.Declined, finding.refuse.Pack(), answer.AppendBinary(nil)
+		s.append(step, now, row)
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+		return
+	}
+	row.Note = partiesNote(ev.From, finding.to, finding.sealed)
+	s.append(step, now, row)
+	s.forward(m, s.state.payments[key], finding.pin, date, step)
+	if !isUpload(m) {
+		step.Emit(journal.Effect{Timer: timerAnswer + key, After: s.deps.AnswerWithin})
+	}
+}
+
+// isUpload tells a payment that the chip has already approved: it is never reversed, and the acquirer repeats it until it is answered.
+func isUpload(m *unionpay.FinancialRequest) bool {
+	return m.Info.MessageType == unionpay.KindOfflineUpload
+}
+
+// forward sends a request on to the issuer and remembers it, without its PIN, for the answer.
+func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, pin *pinblock.Block, date string, step *journal.Step) {
+	forward := *m
+	forward.PINBlock, forward.Receiver, forward.SettlementDate = pin, p.to, date
+	kept := forward
+	kept.PINBlock = nil
+	p.request = &kept
+	step.Emit(journal.Effect{To: p.to, Message: &forward})
+}
+
+// repeat gives the first answer again; while there is none yet, the answer that is on its way serves both, and an upload is asked once more.
+func (s *Switch) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *payment, content [16]byte, step *journal.Step) {
+	switch {
+	case first.content == [16]byte{}:
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.ResponseLate})})
+	case first.content != content:
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.DuplicateTransmission})})
+	case first.status == pending && isUpload(m):
+		s.forward(m, first, nil, m.SettlementDate, step)
+	case first.status == pending:
+	case first.answer.Response == "":
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.ResponseLate})})
+	default:
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, first.answer)})
+	}
+}
+
+// answered passes the issuer's answer on, if it came in time and from the issuer that was asked.
+func (s *Switch) answered(now time.Time, ev *journal.Event, m *unionpay.FinancialResponse, step *journal.Step) {
+	key := unionpay.NetworkKey(m)
+	p := s.state.payments[key]
+	if p == nil || p.status != pending || p.to != ev.From || p.request == nil {
+		return // late, unknown or from somebody else: nothing changes, the trace shows the message
+	}
+	answer, request, from := unionpay.AnswerOf(&m.Payment), p.request, p.from
+	row := s.row(journal.Answered, &request.Payment, key)
+	row.Linked, row.Reason, row.Answer = p.seq, answer.Response.Pack(), answer.AppendBinary(nil)
+	s.append(step, now, row)
+	step.Emit(journal.Effect{Timer: timerAnswer + key, After: -1})
+	step.Emit(journal.Effect{To: from, Message: unionpay.Respond(request, answer)})
+}
+
+// monthDay is the MMDD of a business date, for field 15.
+func monthDay(date int32) string { return fmt.Sprintf("%04d", date%10000) }
+
+// Replay rebuilds the state from a committed row.
+func (s *Switch) Replay(r *journal.Row) error { return s.state.apply(r) }
+
+// Finish has nothing to add.
+func (s *Switch) Finish(*journal.Effect) {}
+
+// Describe says what a row means.
+func (s *Switch) Describe(r *journal.Row) glossary.Term {
+	code := unionpay.UnpackResponseCode(r.Reason)
+	if code == "" {
+		return r.Kind.Term()
+	}
+	kind, meaning := r.Kind.Term(), code.Term()
+	return glossary.Term{EN: kind.EN + ": " + string(code) + " " + meaning.EN, ZH: kind.ZH + "：" + string(code) + " " + meaning.ZH}
+}

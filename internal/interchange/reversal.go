@@ -1,0 +1,140 @@
+package interchange
+
+import (
+	"slices"
+	"time"
+
+	"tapnet/internal/delivery"
+	"tapnet/internal/journal"
+	"tapnet/iso8583/unionpay"
+)
+
+// timerAnswer starts the name of the timer that waits for an issuer's answer; the payment's key follows.
+const timerAnswer = "answer "
+
+// reversalOf builds the switch's own reversal of a request that was not answered in time. It keeps the original's time and trace number; the forwarder is the
+// switch (set by the caller), which makes its key differ from a reversal by the acquirer.
+func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
+	p := m.Payment
+	p.PINBlock, p.Response = nil, unionpay.ReasonTimeout
+	p.Original = &unionpay.Original{Type: m.Type(), STAN: m.STAN, TransmissionTime: m.TransmissionTime, Acquirer: m.Acquirer, Forwarder: m.Forwarder}
+	return &unionpay.ReversalRequest{Payment: p}
+}
+
+// timeout reverses a payment whose issuer did not answer in time, and tells the acquirer.
+func (s *Switch) timeout(now time.Time, key string, step *journal.Step) {
+	p := s.state.payments[key]
+	if p == nil || p.status != pending || p.request == nil {
+		return
+	}
+	request, from := p.request, p.from
+	m := reversalOf(request)
+	m.Forwarder = s.deps.Institution
+	answer := unionpay.Answer{Response: unionpay.IssuerTimeout, SettlementDate: request.SettlementDate}
+	row := s.row(journal.TimedOut, &request.Payment, key)
+	row.Key, row.Linked, row.Reason, row.Answer = unionpay.NetworkKey(m), p.seq, answer.Response.Pack(), answer.AppendBinary(nil)
+	s.append(step, now, row)
+	step.Emit(journal.Effect{To: from, Message: unionpay.Respond(request, answer)})
+	s.reversals.Send(row.Key, request.Receiver, m, step)
+}
+
+// reverse takes a reversal from an acquirer: acknowledged as soon as it is durable, then delivered to the issuer until acknowledged there.
+func (s *Switch) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalRequest, step *journal.Step) {
+	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
+	answer := unionpay.Answer{Response: unionpay.Approved}
+	if first := s.state.reversals[key]; first != nil {
+		if first.content != content {
+			answer.Response = unionpay.DuplicateTransmission
+		}
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+		return
+	}
+	finding, _ := ev.Finding.(*Finding)
+	if finding == nil || finding.refuse != "" {
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.SystemFault})})
+		return
+	}
+	originalKey, to := unionpay.OriginalKey(m), finding.to
+	if p := s.state.payments[originalKey]; p != nil && p.to == "" {
+		to = "" // the switch itself refused the original: no issuer ever saw it
+	}
+	row := s.row(journal.Reversed, &m.Payment, originalKey)
+	row.Key, row.Content, row.Reason, row.Note = key, content, m.Response.Pack(), partiesNote(ev.From, to, finding.sealed)
+	s.append(step, now, row)
+	step.Emit(journal.Effect{Timer: timerAnswer + originalKey, After: -1})
+	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+	if to == "" {
+		return
+	}
+	forward := *m
+	forward.Receiver = to
+	s.reversals.Send(key, to, &forward, step)
+}
+
+// acknowledged ends the repeating of a reversal.
+func (s *Switch) acknowledged(now time.Time, ev *journal.Event, m *unionpay.ReversalResponse, step *journal.Step) {
+	key := unionpay.NetworkKey(m)
+	v := s.state.reversals[key]
+	if v == nil || !delivery.Settles(m.Response) || !s.reversals.Acknowledged(key, ev.From, step) {
+		return
+	}
+	row := s.row(journal.Acknowledged, &m.Payment, v.original)
+	row.Linked, row.Reason = v.seq, m.Response.Pack()
+	s.append(step, now, row)
+}
+
+// Rearm picks up after a restart. Answers to what was pending may have been lost with the process, so those payments time out at once; reversals that
+// nobody acknowledged are sent again.
+func (s *Switch) Rearm(time.Time) []journal.Effect {
+	var effects []journal.Effect
+	for _, key := range sortedKeys(s.state.payments) {
+		p := s.state.payments[key]
+		if p.status != pending {
+			continue
+		}
+		if m, err := s.open(p.sealed); err == nil {
+			if request, ok := m.(*unionpay.FinancialRequest); ok && !isUpload(request) {
+				request.Receiver = p.to
+				p.request = request
+				effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
+			}
+		}
+	}
+	for _, key := range sortedKeys(s.state.reversals) {
+		v := s.state.reversals[key]
+		if m := s.reopen(v); m != nil {
+			s.reversals.Restore(key, v.to, m)
+		}
+	}
+	return append(effects, s.reversals.Resume()...)
+}
+
+// reopen rebuilds the message of a stored reversal: the acquirer's own, or the switch's from the request it reverses.
+func (s *Switch) reopen(v *reversal) *unionpay.ReversalRequest {
+	if v.done {
+		return nil
+	}
+	m, err := s.open(v.sealed)
+	if err != nil {
+		return nil
+	}
+	switch m := m.(type) {
+	case *unionpay.ReversalRequest:
+		m.Receiver = v.to
+		return m
+	case *unionpay.FinancialRequest:
+		built := reversalOf(m)
+		built.Forwarder, built.Receiver = s.deps.Institution, v.to
+		return built
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,271 @@
+package issuer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tapnet/emv/cryptogram"
+	"tapnet/glossary"
+	"tapnet/internal/clock"
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
+	"tapnet/iso8583/unionpay"
+)
+
+// Deps is what an issuer needs from outside.
+type Deps struct {
+	Institution string // own institution id, field 100
+	Vault       Vault
+	Keys        KeyNames
+	Calendar    clock.Calendar
+	Currency    uint16 // ISO 4217 number of the books
+}
+
+// Issuer is the bank's core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
+type Issuer struct {
+	deps   Deps
+	suites map[byte]cryptogram.Suite
+	state  *state
+}
+
+// New makes an issuer with empty books. Its state comes from Replay and from Enrol commands.
+func New(deps Deps) (*Issuer, error) {
+	if deps.Institution == "" || deps.Vault == nil || !deps.Keys.complete() || deps.Currency == 0 {
+		return nil, errors.New("issuer: institution, vault, key names and currency are needed")
+	}
+	return &Issuer{deps: deps, suites: suites(), state: newState(deps.Currency)}, nil
+}
+
+// Enrol is the command that takes a card and its accounts in. The reply is nil or an error.
+type Enrol struct{ Enrolment Enrolment }
+
+// Alter is the command that changes a card. The reply is nil or an error.
+type Alter struct{ Change Change }
+
+// Handle decides one event.
+func (i *Issuer) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
+	switch m := ev.Message.(type) {
+	case *unionpay.FinancialRequest:
+		i.financial(now, ev, m, step)
+		return
+	case *unionpay.ReversalRequest:
+		i.reverse(now, ev, m, step)
+		return
+	}
+	switch c := ev.Command.(type) {
+	case Enrol:
+		step.Emit(journal.Effect{Reply: reply(i.enrol(now, c.Enrolment, step))})
+	case Alter:
+		step.Emit(journal.Effect{Reply: reply(i.alter(now, c.Change, step))})
+	}
+}
+
+// Done is the reply to a command that was carried out.
+type Done struct{}
+
+func reply(err error) any {
+	if err != nil {
+		return err
+	}
+	return Done{}
+}
+
+// append makes a decided row part of the step and of the state. A row that the state refuses is a bug: the decision must not have made it.
+func (i *Issuer) append(step *journal.Step, now time.Time, row journal.Row) {
+	row.At = now.UTC().Truncate(time.Microsecond)
+	row.Seq = step.Append(row)
+	if err := i.state.apply(&row); err != nil {
+		panic("issuer: own decision does not apply: " + err.Error())
+	}
+}
+
+// financial answers a payment: the first answer to a repeat, a decision to a new one.
+func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
+	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
+	first := i.state.payments[key]
+	if first != nil && !first.early {
+		if first.content == content {
+			i.answer(ev, m, first.reason, first.authCode, step)
+			return
+		}
+		i.append(step, now, journal.Row{Kind: journal.Refused, Content: content, Payment: key, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
+			Reason: uint16(KeyReused), BusinessDate: i.businessDate(now, m.SettlementDate), Amount: m.Amount.Minor()})
+		i.answer(ev, m, KeyReused, "", step)
+		return
+	}
+	if first != nil {
+		// The key belongs to the reversal that came first: the late request is refused without taking it.
+		i.answer(ev, m, AlreadyReversed, "", step)
+		return
+	}
+	finding, _ := ev.Finding.(*Finding)
+	r := i.request(now, m, finding)
+	if m.Info.MessageType == unionpay.KindOfflineUpload {
+		i.upload(now, ev, m, r, step)
+		return
+	}
+	i.authorize(now, ev, m, r, step)
+}
+
+func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, r *request, step *journal.Step) {
+	d := decide(r)
+	row := i.row(m, r)
+	row.Kind, row.Reason = journal.Declined, uint16(d.Reason)
+	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, counterUsed: d.CounterUsed}
+	if d.Approved() {
+		row.Kind, row.Phase = journal.Approved, ledger.Pending
+		row.Debit, row.Credit = d.Card.account, AccountScheme
+		n.authCode = authCode(step.NextSeq())
+	}
+	row.Answer, row.Note = []byte(n.authCode), n.bytes()
+	i.append(step, now, row)
+	i.answer(ev, m, d.Reason, n.authCode, step)
+}
+
+// row fills what every decision on m has in common.
+func (i *Issuer) row(m *unionpay.FinancialRequest, r *request) journal.Row {
+	row := journal.Row{
+		Key: unionpay.NetworkKey(m), Content: unionpay.ContentHash(m), Payment: unionpay.NetworkKey(m), RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
+		ATC: r.atc, Amount: r.minor, Currency: uint16(r.currency), BusinessDate: r.businessDate,
+	}
+	if r.card != nil {
+		row.Card = r.card.Enrolment.Card
+	}
+	return row
+}
+
+// authCode is six digits from the row's number: unique among the approvals of a day and the same when replayed.
+func authCode(seq uint64) string { return fmt.Sprintf("%06d", seq%1_000_000) }
+
+// upload books a payment that a purse made offline. The chip has already given the money away, so only a card, cryptogram or counter that cannot be true is
+// refused; limits and PIN are the card's business [REF 5].
+func (i *Issuer) upload(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, r *request, step *journal.Step) {
+	reason := PurseAccepted
+	for _, rule := range uploadRules {
+		if rule.applies(r) {
+			reason = rule.reason
+			break
+		}
+	}
+	row := i.row(m, r)
+	row.Kind, row.Reason = journal.Declined, uint16(reason)
+	n := note{counterUsed: reason == PurseAccepted}
+	if r.card != nil {
+		n.tries = r.card.Tries
+	}
+	if reason == PurseAccepted {
+		row.Kind, row.Debit, row.Credit = journal.Uploaded, r.card.purse, AccountScheme
+		n.authCode = authCode(step.NextSeq())
+	}
+	row.Answer, row.Note = []byte(n.authCode), n.bytes()
+	i.append(step, now, row)
+	i.answer(ev, m, reason, n.authCode, step)
+}
+
+// reverse takes a payment back: once, whatever the order in which request and reversal arrive.
+func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalRequest, step *journal.Step) {
+	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
+	if first := i.state.payments[key]; first != nil {
+		reason := first.reason
+		if first.content != content {
+			reason = KeyReused
+		}
+		i.acknowledge(ev, m, reason, step)
+		return
+	}
+	originalKey := unionpay.OriginalKey(m)
+	row := journal.Row{
+		Kind: journal.Reversed, Key: key, Content: content, Payment: originalKey, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
+		Reason: uint16(ReversalNoEffect), BusinessDate: i.businessDate(now, m.SettlementDate), Note: []byte(originalKey),
+	}
+	switch original := i.state.payments[originalKey]; {
+	case original == nil:
+		row.Reason = uint16(ReversalEarly)
+	case original.held:
+		hold, _ := i.state.book.Hold(original.seq)
+		row.Reason, row.Card, row.Phase, row.Resolves = uint16(ReversalDone), original.card, ledger.Void, original.seq
+		row.Debit, row.Credit, row.Amount, row.Currency = hold.Debit, hold.Credit, hold.Amount, hold.Currency
+	}
+	i.append(step, now, row)
+	i.acknowledge(ev, m, Reason(row.Reason), step)
+}
+
+func (i *Issuer) enrol(now time.Time, e Enrolment, step *journal.Step) error {
+	if _, err := newCard(e); err != nil {
+		return err
+	}
+	if old := i.state.cards[e.Card]; old != nil {
+		return fmt.Errorf("card %d: %w: the id is taken", e.Card, ErrEnrolment)
+	}
+	if _, taken := i.state.directory.Load(e.Fingerprint); taken {
+		return fmt.Errorf("card %d: %w: the number is taken", e.Card, ErrEnrolment)
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("card %d: %w", e.Card, err)
+	}
+	date := i.deps.Calendar.BusinessDate(now)
+	first := step.NextSeq()
+	i.append(step, now, journal.Row{Kind: journal.Opened, Card: e.Card, BusinessDate: date, Note: text})
+	deposit := func(account ledger.Account, minor int64) {
+		if minor > 0 {
+			i.append(step, now, journal.Row{Kind: journal.Posted, Card: e.Card, BusinessDate: date, Debit: AccountFunding, Credit: account,
+				Amount: minor, Currency: uint16(e.Currency), Phase: ledger.Single, Linked: first})
+		}
+	}
+	deposit(accountOf(e.Card), e.OpeningMinor)
+	deposit(purseOf(e.Card), e.PurseMinor)
+	return nil
+}
+
+// ErrChange says that a change of a card is not legal.
+var ErrChange = errors.New("change refused")
+
+func (i *Issuer) alter(now time.Time, change Change, step *journal.Step) error {
+	c := i.state.cards[change.Card]
+	if c == nil {
+		return fmt.Errorf("card %d: %w: no such card", change.Card, ErrChange)
+	}
+	if change.Status != nil && !c.Status.May(*change.Status) {
+		return fmt.Errorf("card %d: %w: %s may not become %s", change.Card, ErrChange, c.Status.Term().EN, change.Status.Term().EN)
+	}
+	if change.PINTries != nil && (*change.PINTries < 0 || *change.PINTries > pinTriesMax) {
+		return fmt.Errorf("card %d: %w: PIN tries are 0 to %d", change.Card, ErrChange, pinTriesMax)
+	}
+	text, err := json.Marshal(change)
+	if err != nil {
+		return fmt.Errorf("card %d: %w", change.Card, err)
+	}
+	i.append(step, now, journal.Row{Kind: journal.CardChanged, Card: change.Card, BusinessDate: i.deps.Calendar.BusinessDate(now), Note: text})
+	return nil
+}
+
+// Replay rebuilds the state from a committed row.
+func (i *Issuer) Replay(r *journal.Row) error { return i.state.apply(r) }
+
+// Rearm has nothing to do: an issuer asks nobody and waits for nothing.
+func (i *Issuer) Rearm(time.Time) []journal.Effect { return nil }
+
+// Describe says what a row means.
+func (i *Issuer) Describe(r *journal.Row) glossary.Term {
+	switch r.Kind {
+	case journal.Approved, journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused:
+		return Reason(r.Reason).Term()
+	default:
+		return r.Kind.Term()
+	}
+}
+
+// Book gives the ledger for display and checks; it belongs to the writer.
+func (i *Issuer) Book() *ledger.Book { return i.state.book }
+
+// Card gives a copy of the card with that id.
+func (i *Issuer) Card(id int64) (Card, bool) {
+	c := i.state.cards[id]
+	if c == nil {
+		return Card{}, false
+	}
+	return *c, true
+}

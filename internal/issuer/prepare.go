@@ -1,0 +1,214 @@
+package issuer
+
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"tapnet/emv"
+	"tapnet/internal/hsm"
+	"tapnet/internal/journal"
+	"tapnet/iso8583/unionpay"
+)
+
+// Finding is what Prepare found out about a request: everything that costs time and needs no state of the writer.
+type Finding struct {
+	card       *Enrolment
+	chip       chipData
+	cryptogram Cryptogram
+	check      hsm.CryptogramResult
+	pin        PINResult
+	failed     bool // the HSM could not answer
+}
+
+// chipData is what field 55 says, read once.
+type chipData struct {
+	present  bool // the data the decision needs is there
+	agrees   bool // it says what the message says
+	kind     emv.CID
+	atc      uint16
+	ac       [8]byte
+	iad      emv.IAD
+	sequence string
+}
+
+// Prepare checks cryptogram and PIN of a payment request and puts a *Finding into the event. It runs in parallel and changes nothing.
+func (i *Issuer) Prepare(ev *journal.Event) {
+	m, ok := ev.Message.(*unionpay.FinancialRequest)
+	if !ok {
+		return
+	}
+	f := &Finding{}
+	ev.Finding = f
+	fingerprint, err := i.deps.Vault.PANFingerprint(i.deps.Keys.PANFingerprint, m.PAN)
+	if err != nil {
+		f.failed = true
+		return
+	}
+	entry, ok := i.state.directory.Load(Fingerprint(fingerprint))
+	if !ok {
+		return
+	}
+	f.card = entry.(*Enrolment)
+	f.chip = readChip(m)
+	i.checkCryptogram(m, f)
+	i.checkPIN(ev.From, m, f)
+}
+
+// readChip reads field 55 [REF 6.1] and compares what the chip signed with what the message says: amount, currency, and the number on the chip's track.
+func readChip(m *unionpay.FinancialRequest) chipData {
+	var d chipData
+	counter, okCounter := m.ICC.Value(emv.TagATC)
+	ac, okAC := m.ICC.Value(emv.TagAC)
+	issuerData, okIAD := m.ICC.Value(emv.TagIAD)
+	amount, okAmount := m.ICC.Value(emv.TagAmount)
+	currency, okCurrency := m.ICC.Value(emv.TagCurrency)
+	iad, err := emv.ParseIAD(issuerData)
+	if !okCounter || !okAC || !okIAD || !okAmount || !okCurrency || err != nil || len(counter) != 2 || len(ac) != 8 {
+		return d
+	}
+	d.present, d.iad, d.kind = true, iad, iad.CryptogramType()
+	d.atc = binary.BigEndian.Uint16(counter)
+	copy(d.ac[:], ac)
+	d.sequence = sequenceOf(m.CardSequence)
+	want, err := m.Amount.BCD()
+	d.agrees = err == nil && string(want[:]) == string(amount) && numberBCD(currency) == m.Amount.Currency().Number() &&
+		(m.Track2.IsZero() || m.Track2.PAN() == m.PAN)
+	return d
+}
+
+// sequenceOf turns field 23 (three digits) into the two-digit PAN sequence number of key derivation; absent means 00 [EMV B2 A1.4.1].
+func sequenceOf(field23 string) string {
+	n, err := strconv.Atoi(field23)
+	if err != nil || n > 99 {
+		return "00"
+	}
+	return string([]byte{'0' + byte(n/10), '0' + byte(n%10)})
+}
+
+// numberBCD reads a packed number, -1 when a digit is none.
+func numberBCD(b []byte) int {
+	n := 0
+	for _, octet := range b {
+		high, low := int(octet>>4), int(octet&15)
+		if high > 9 || low > 9 {
+			return -1
+		}
+		n = n*100 + high*10 + low
+	}
+	return n
+}
+
+// checkCryptogram lets the HSM recompute the application cryptogram from the data the chip says it signed [REF 4.2].
+func (i *Issuer) checkCryptogram(m *unionpay.FinancialRequest, f *Finding) {
+	suite, known := i.suites[f.chip.iad.Algorithm]
+	if !f.chip.present {
+		return
+	}
+	f.cryptogram = CryptogramInvalid
+	if !known {
+		return
+	}
+	data, err := suite.AppendData(nil, f.chip.iad.CVN, f.chip.iad.CVR, m.ICC)
+	if err != nil {
+		return
+	}
+	f.check, err = i.deps.Vault.VerifyCryptogram(hsm.CryptogramCheck{
+		MasterKey: i.deps.Keys.MasterAC, MACMasterKey: i.deps.Keys.MasterMAC, PAN: m.PAN, Sequence: f.chip.sequence, ATC: f.chip.atc,
+		Data: data, AC: f.chip.ac, Suite: suite,
+	})
+	if err != nil {
+		f.failed = true
+		return
+	}
+	if f.check.OK && i.issuerDataHolds(f) {
+		f.cryptogram = CryptogramValid
+	}
+}
+
+// issuerDataHolds checks the MAC over the issuer discretionary data (the purse balance); data without it is held to nothing [REF 1.7].
+func (i *Issuer) issuerDataHolds(f *Finding) bool {
+	if len(f.chip.iad.IDD) == 0 {
+		return true
+	}
+	ok, err := f.check.VerifyIDD(f.chip.iad.IDDValue(), f.chip.iad.IDDMAC)
+	if err != nil {
+		f.failed = true
+	}
+	return ok && err == nil
+}
+
+func (i *Issuer) checkPIN(peer string, m *unionpay.FinancialRequest, f *Finding) {
+	if m.PINBlock == nil {
+		return
+	}
+	result, err := i.deps.Vault.VerifyPIN(i.deps.Keys.PINKey(peer), *m.PINBlock, m.PAN, i.deps.Keys.PINReference, f.card.PINReference)
+	switch {
+	case err != nil:
+		f.failed = true
+	case result == hsm.PINOK:
+		f.pin = PINRight
+	case result == hsm.PINBadFormat:
+		f.pin = PINUnreadable
+	default:
+		f.pin = PINIncorrect
+	}
+}
+
+// request joins the message, what Prepare found and the card as it is now.
+func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding) *request {
+	if f == nil {
+		f = &Finding{failed: true}
+	}
+	r := &request{
+		now: now, businessDate: i.businessDate(now, m.SettlementDate), unavailable: f.failed,
+		sale:        m.Processing == unionpay.ProcessingSale && !m.Authorization && !m.Advice,
+		contactless: m.EntryMode.Contactless(), minor: m.Amount.Minor(), currency: m.Amount.Currency().Number(),
+		chip: f.chip.present, chipAgrees: f.chip.agrees, requestAC: f.chip.kind == emv.ARQC, approvalAC: f.chip.kind == emv.TC,
+		atc: f.chip.atc, cryptogram: f.cryptogram, pin: f.pin, availableFor: i.state.available,
+	}
+	if f.card != nil {
+		r.card = i.state.cards[f.card.Card]
+	}
+	r.malformed = r.minor <= 0
+	return r
+}
+
+// businessDate is the settlement date the network named in field 15, else the issuer's own calendar. Field 15 has no year: the one nearest to now is meant.
+func (i *Issuer) businessDate(now time.Time, settlement string) int32 {
+	own := i.deps.Calendar.BusinessDate(now)
+	monthDay, err := strconv.Atoi(settlement)
+	if err != nil || len(settlement) != 4 {
+		return own
+	}
+	year, ownMonthDay := int(own)/10000, int(own)%10000
+	switch {
+	case monthDay < 200 && ownMonthDay > 1100:
+		year++
+	case monthDay > 1100 && ownMonthDay < 200:
+		year--
+	}
+	return int32(year*10000 + monthDay)
+}
+
+// answer emits the response to a payment. It depends on the request, the reason and the code only, so that a repeat gets the same bytes.
+func (i *Issuer) answer(ev *journal.Event, m *unionpay.FinancialRequest, reason Reason, authCode string, step *journal.Step) {
+	answer := unionpay.Answer{Response: reason.ResponseCode(), AuthCode: authCode}
+	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer), Finding: ev.Finding})
+}
+
+func (i *Issuer) acknowledge(ev *journal.Event, m *unionpay.ReversalRequest, reason Reason, step *journal.Step) {
+	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: reason.ResponseCode()})})
+}
+
+// Finish adds the response cryptogram, method 1, where the request's cryptogram was valid [REF 4.4].
+func (i *Issuer) Finish(eff *journal.Effect) {
+	m, ok := eff.Message.(*unionpay.FinancialResponse)
+	f, found := eff.Finding.(*Finding)
+	if !ok || !found || !f.check.OK || len(m.Response) != 2 || f.chip.kind != emv.ARQC {
+		return
+	}
+	arc := [2]byte{m.Response[0], m.Response[1]}
+	arpc := f.check.ARPC(arc)
+	m.ICC.Set(emv.TagIssuerAuthData, append(arpc[:], arc[:]...))
+}

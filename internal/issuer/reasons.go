@@ -1,0 +1,136 @@
+package issuer
+
+import (
+	"tapnet/glossary"
+	"tapnet/iso8583/unionpay"
+)
+
+// Reason says which rule decided. The constants stand in order of precedence: the first rule that applies gives the answer, so a stolen card with a
+// wrong PIN is reported as stolen. Values are stored in the journal and never renumbered; a new rule takes a new number at its place in rules.
+type Reason uint16
+
+const (
+	Approved Reason = 0
+
+	FormatError           Reason = 10
+	AlreadyReversed       Reason = 12
+	KeyReused             Reason = 14
+	SystemUnavailable     Reason = 16
+	UnknownCard           Reason = 20
+	CardStolen            Reason = 22
+	CardLost              Reason = 24
+	CardRestricted        Reason = 26
+	CardClosed            Reason = 28
+	CardExpired           Reason = 30
+	TypeNotPermitted      Reason = 32
+	CurrencyNotPermitted  Reason = 34
+	ContactlessOff        Reason = 36
+	ChipDataMissing       Reason = 40
+	ChipDataMismatch      Reason = 42
+	CryptogramWrong       Reason = 44
+	NotARequestCryptogram Reason = 46
+	NotAnApproval         Reason = 47
+	CounterUsed           Reason = 48
+	PINFormatWrong        Reason = 50
+	PINBlocked            Reason = 52
+	PINWrong              Reason = 54
+	NoPINSwitchedOff      Reason = 56
+	AboveNoPINLimit       Reason = 58
+	AboveTapLimit         Reason = 60
+	AboveDayLimit         Reason = 62
+	TooManyToday          Reason = 64
+	NotEnoughMoney        Reason = 66
+
+	// Reversed, OriginalUnknown and so on are answers to messages that ask for no decision.
+	ReversalDone     Reason = 100
+	ReversalNoEffect Reason = 102
+	ReversalEarly    Reason = 104
+	PurseAccepted    Reason = 110
+)
+
+// reasonInfo is one row of the reason table: the answer on the wire and what a person reads.
+type reasonInfo struct {
+	reason Reason
+	code   unionpay.ResponseCode
+	term   glossary.Term
+	next   glossary.Term
+}
+
+// reasonTable maps each reason to field 39 once, here at the border [REF 6.2]. Rows stand in order of precedence.
+var reasonTable = []reasonInfo{
+	{FormatError, "30", glossary.Term{EN: "a mandatory field is missing", ZH: "缺少必备域"}, glossary.Term{EN: "decode the request", ZH: "解码请求报文"}},
+	{AlreadyReversed, "68", glossary.Term{EN: "this payment was reversed before it arrived", ZH: "交易到达前已被冲正"}, glossary.Term{EN: "start a new payment", ZH: "重新发起交易"}},
+	{KeyReused, "94", glossary.Term{EN: "the same key with other content", ZH: "同一流水号但内容不同"}, glossary.Term{EN: "use a new trace number", ZH: "使用新的流水号"}},
+	{SystemUnavailable, "96", glossary.Term{EN: "the bank's security module did not answer", ZH: "发卡行加密机无响应"}, glossary.Term{EN: "check the issuer's keys", ZH: "检查发卡行密钥"}},
+	{UnknownCard, "14", glossary.Term{EN: "no such card here", ZH: "无此卡号"}, glossary.Term{EN: "check the card number and the route", ZH: "核对卡号与路由"}},
+	{CardStolen, "43", glossary.Term{EN: "the card is reported stolen", ZH: "被盗卡"}, glossary.Term{EN: "keep the card", ZH: "没收卡片"}},
+	{CardLost, "41", glossary.Term{EN: "the card is reported lost", ZH: "挂失卡"}, glossary.Term{EN: "ask the cardholder to call the bank", ZH: "请持卡人联系发卡行"}},
+	{CardRestricted, "62", glossary.Term{EN: "the card is blocked", ZH: "受限制的卡"}, glossary.Term{EN: "ask the cardholder to call the bank", ZH: "请持卡人联系发卡行"}},
+	{CardClosed, "14", glossary.Term{EN: "the card is closed", ZH: "卡片已销户"}, glossary.Term{EN: "use another card", ZH: "换卡"}},
+	{CardExpired, "54", glossary.Term{EN: "the card is past its expiry date", ZH: "卡片已过期"}, glossary.Term{EN: "use another card", ZH: "换卡"}},
+	{TypeNotPermitted, "57", glossary.Term{EN: "this kind of payment is not permitted to the card", ZH: "不允许持卡人进行的交易"}, glossary.Term{EN: "use another kind of payment", ZH: "换一种交易方式"}},
+	{CurrencyNotPermitted, "57", glossary.Term{EN: "the account is not held in this currency", ZH: "账户币种不符"}, glossary.Term{EN: "pay in the account's currency", ZH: "使用账户币种支付"}},
+	{ContactlessOff, "57", glossary.Term{EN: "the cardholder switched contactless payment off", ZH: "持卡人已关闭闪付功能"}, glossary.Term{EN: "insert the card", ZH: "插卡交易"}},
+	{ChipDataMissing, "30", glossary.Term{EN: "a tap without chip data", ZH: "非接交易缺少芯片数据"}, glossary.Term{EN: "send field 55", ZH: "上送55域"}},
+	{ChipDataMismatch, "59", glossary.Term{EN: "the chip signed other data than the message says", ZH: "芯片数据与报文不一致"}, glossary.Term{EN: "compare field 55 with the message", ZH: "核对55域与报文其他域"}},
+	{CryptogramWrong, "59", glossary.Term{EN: "the cryptogram does not match", ZH: "应用密文校验失败"}, glossary.Term{EN: "decode field 55 and check keys, counter and data list", ZH: "解码55域，检查密钥、计数器与数据列表"}},
+	{NotARequestCryptogram, "59", glossary.Term{EN: "the cryptogram is not an online request", ZH: "密文类型不是联机请求"}, glossary.Term{EN: "send the card's ARQC", ZH: "上送卡片的ARQC"}},
+	{NotAnApproval, "59", glossary.Term{EN: "the cryptogram is not the card's approval", ZH: "密文类型不是脱机批准"}, glossary.Term{EN: "upload the card's TC", ZH: "上送卡片的TC"}},
+	{CounterUsed, "59", glossary.Term{EN: "the card's counter was already used", ZH: "卡片计数器已被使用"}, glossary.Term{EN: "tap again: each tap has its own counter", ZH: "重新挥卡：每次交易计数器不同"}},
+	{PINFormatWrong, "99", glossary.Term{EN: "the PIN block cannot be read", ZH: "PIN格式错"}, glossary.Term{EN: "sign on again to renew the PIN key", ZH: "重新签到更新PIN密钥"}},
+	{PINBlocked, "75", glossary.Term{EN: "no PIN tries left", ZH: "密码错误次数超限"}, glossary.Term{EN: "the cardholder resets the PIN at the bank", ZH: "持卡人到发卡行重置密码"}},
+	{PINWrong, "55", glossary.Term{EN: "wrong PIN", ZH: "密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
+	{NoPINSwitchedOff, "55", glossary.Term{EN: "the cardholder switched payment without PIN off", ZH: "持卡人已关闭小额免密功能"}, glossary.Term{EN: "pay with PIN", ZH: "输入密码支付"}},
+	{AboveNoPINLimit, "55", glossary.Term{EN: "above the no-PIN limit without a PIN", ZH: "超过免密限额且未输入密码"}, glossary.Term{EN: "pay with PIN", ZH: "输入密码支付"}},
+	{AboveTapLimit, "61", glossary.Term{EN: "above the card's limit for one tap", ZH: "超过单笔限额"}, glossary.Term{EN: "pay less, or raise the limit", ZH: "降低金额或调整限额"}},
+	{AboveDayLimit, "61", glossary.Term{EN: "above the card's limit for one day", ZH: "超过当日累计限额"}, glossary.Term{EN: "pay less, or wait for the next business day", ZH: "降低金额或次日再试"}},
+	{TooManyToday, "65", glossary.Term{EN: "too many taps today", ZH: "超过当日交易次数"}, glossary.Term{EN: "wait for the next business day", ZH: "次日再试"}},
+	{NotEnoughMoney, "51", glossary.Term{EN: "not enough money", ZH: "余额不足"}, glossary.Term{EN: "pay less, or pay money in", ZH: "降低金额或先存款"}},
+	{Approved, "00", glossary.Term{EN: "approved", ZH: "批准"}, glossary.Term{}},
+	{ReversalDone, "00", glossary.Term{EN: "reversed, the hold is released", ZH: "已冲正，冻结已解除"}, glossary.Term{}},
+	{ReversalNoEffect, "00", glossary.Term{EN: "reversed, nothing was held", ZH: "已冲正，原交易无冻结"}, glossary.Term{}},
+	{ReversalEarly, "00", glossary.Term{EN: "reversed before the original came", ZH: "原交易未到，已登记冲正"}, glossary.Term{}},
+	{PurseAccepted, "00", glossary.Term{EN: "offline payment from the purse accepted", ZH: "脱机消费已入账"}, glossary.Term{}},
+}
+
+func (r Reason) info() reasonInfo {
+	for _, row := range reasonTable {
+		if row.reason == r {
+			return row
+		}
+	}
+	panic("issuer: reason without a row in the table")
+}
+
+// ResponseCode gives field 39 for the reason [REF 6.2].
+func (r Reason) ResponseCode() unionpay.ResponseCode { return r.info().code }
+
+// Term says the reason in both languages.
+func (r Reason) Term() glossary.Term { return r.info().term }
+
+// Next says what to do about it, empty for approvals.
+func (r Reason) Next() glossary.Term { return r.info().next }
+
+func (r Reason) String() string { return r.Term().EN }
+
+// Rules gives the refusals in order of precedence, for documents and for "rule 5 of 26".
+func Rules() []Reason {
+	var refusals []Reason
+	for _, row := range reasonTable {
+		if row.reason != Approved && row.reason < ReversalDone {
+			refusals = append(refusals, row.reason)
+		}
+	}
+	return refusals
+}
+
+// Position gives the reason's place among the refusals, from 1, and how many there are; 0 for an approval.
+func (r Reason) Position() (place, of int) {
+	refusals := Rules()
+	for i, refusal := range refusals {
+		if refusal == r {
+			return i + 1, len(refusals)
+		}
+	}
+	return 0, len(refusals)
+}
