@@ -1,0 +1,90 @@
+package card
+
+import (
+	"context"
+	"fmt"
+
+	"tapnet/apdu"
+)
+
+// Field holds a card to a reader's antenna. It is an apdu.Transceiver, and it can take the card away at a chosen moment:
+// between two commands, or just before or after a write to the card's memory.
+type Field struct {
+	card    *Card
+	present bool
+
+	commands, commits        int // since the card was last presented
+	tearCommand, tearAnswer  int // 1 for the first; 0: never
+	tearBefore, tearAfterOne int
+}
+
+var _ apdu.Transceiver = (*Field)(nil)
+
+// NewField presents the card.
+func NewField(c *Card) *Field {
+	f := &Field{card: c}
+	f.Present()
+	return f
+}
+
+// Present puts the card (back) into the field: it starts anew from what its memory holds. Tears that were asked for before
+// are forgotten.
+func (f *Field) Present() {
+	*f = Field{card: f.card, present: true}
+	f.card.faultHook = f.fault
+	f.card.PowerOn(Contactless)
+}
+
+// Remove takes the card away.
+func (f *Field) Remove() {
+	f.present = false
+	f.card.PowerOff()
+}
+
+// TearBeforeCommand takes the card away before it hears command n, counted from 1 since it was presented.
+func (f *Field) TearBeforeCommand(n int) { f.tearCommand = n }
+
+// TearAfterCommand takes the card away after it has handled command n and before the reader hears the answer.
+func (f *Field) TearAfterCommand(n int) { f.tearAnswer = n }
+
+// TearBeforeCommit takes the power away just before write n becomes durable.
+func (f *Field) TearBeforeCommit(n int) { f.tearBefore = n }
+
+// TearAfterCommit takes the power away just after write n has become durable, before the answer.
+func (f *Field) TearAfterCommit(n int) { f.tearAfterOne = n }
+
+// Commits is the number of writes since the card was presented.
+func (f *Field) Commits() int { return f.commits }
+
+// Commands is the number of commands since the card was presented.
+func (f *Field) Commands() int { return f.commands }
+
+// fault is asked before and after each write.
+func (f *Field) fault(before bool) bool {
+	if before {
+		f.commits++
+		return f.commits == f.tearBefore
+	}
+	return f.commits == f.tearAfterOne
+}
+
+// Transceive implements apdu.Transceiver.
+func (f *Field) Transceive(ctx context.Context, command []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("send command: %w", err)
+	}
+	if !f.present {
+		return nil, apdu.ErrCardLost
+	}
+	f.commands++
+	if f.commands == f.tearCommand {
+		f.Remove()
+		return nil, apdu.ErrCardLost
+	}
+	response, err := f.card.Process(command)
+	if err != nil || f.commands == f.tearAnswer {
+		f.Remove()
+		return nil, apdu.ErrCardLost
+	}
+	return response, nil
+}
