@@ -161,12 +161,9 @@ func row(kind journal.Kind, p *unionpay.Payment) journal.Row {
 }
 
 // vet refuses what the acquirer itself can see is wrong.
-func (a *Acquirer) vet(from string, m *unionpay.FinancialRequest, f *Finding) unionpay.ResponseCode {
-	place, known := a.terminals[m.Terminal]
+func (a *Acquirer) vet(m *unionpay.FinancialRequest, f *Finding) unionpay.ResponseCode {
 	switch {
-	case !known || from != m.Terminal:
-		return unionpay.TerminalNotRegistered
-	case a.deps.Merchants[place].ID != m.Merchant:
+	case a.deps.Merchants[a.terminals[m.Terminal]].ID != m.Merchant:
 		return unionpay.InvalidMerchant
 	case m.Amount.Minor() <= 0:
 		return unionpay.InvalidAmount
@@ -180,13 +177,18 @@ func (a *Acquirer) vet(from string, m *unionpay.FinancialRequest, f *Finding) un
 
 // request forwards a new payment and answers a repeat.
 func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
+	if !a.speaksFor(ev.From, m.Terminal) {
+		// No row: somebody else's message must not take the terminal's key.
+		step.Emit(journal.Effect{To: ev.From, Message: a.respond(m, unionpay.Answer{Response: unionpay.TerminalNotRegistered})})
+		return
+	}
 	key, content := unionpay.TerminalKey(m), unionpay.ContentHash(m)
 	if first := a.state.payments[key]; first != nil {
 		a.repeat(ev, m, first, content, step)
 		return
 	}
 	finding, _ := ev.Finding.(*Finding)
-	refuse := a.vet(ev.From, m, finding)
+	refuse := a.vet(m, finding)
 	var forward *unionpay.FinancialRequest
 	var sealed []byte
 	if refuse == "" {
@@ -195,13 +197,17 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 			refuse = unionpay.SystemFault
 		}
 	}
+	if isUpload(m) && refuse != "" && !delivery.Definite(refuse) {
+		step.Emit(journal.Effect{To: ev.From, Message: a.respond(m, unionpay.Answer{Response: refuse})})
+		return // no row: the terminal sends it again
+	}
 	r := row(journal.Requested, &m.Payment)
 	r.Key, r.Content, r.ATC = key, content, counterOf(m)
 	if refuse != "" {
 		answer := unionpay.Answer{Response: refuse, SettlementDate: a.monthDay(now), RRN: a.reference(now, a.state.requests+1)}
 		r.Kind, r.RRN, r.Reason, r.Answer = journal.Declined, answer.RRN, refuse.Pack(), answer.AppendBinary(nil)
 		a.append(step, now, r)
-		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+		step.Emit(journal.Effect{To: ev.From, Message: a.respond(m, answer)})
 		return
 	}
 	r.Payment, r.RRN, r.Note = unionpay.NetworkKey(forward), forward.RRN, sealed
@@ -218,6 +224,19 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 	forward.PINBlock = finding.pin
 	step.Emit(journal.Effect{To: a.deps.Switch, Message: forward})
 	step.Emit(journal.Effect{Timer: timerAnswer + key, After: a.deps.AnswerWithin})
+}
+
+// speaksFor reports whether a peer may send messages of a terminal: only the terminal itself may.
+func (a *Acquirer) speaksFor(peer, terminal string) bool {
+	_, known := a.terminals[terminal]
+	return known && peer == terminal
+}
+
+// respond answers a terminal's message. Every answer names the acquirer, so that the first one and its repetitions are the same bytes.
+func (a *Acquirer) respond(m *unionpay.FinancialRequest, answer unionpay.Answer) unionpay.Message {
+	named := *m
+	named.Acquirer = a.deps.Institution
+	return unionpay.Respond(&named, answer)
 }
 
 // isUpload tells a payment that the chip has already approved: it is never reversed but repeated until it is answered [REF 5].
@@ -238,7 +257,7 @@ func (a *Acquirer) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first
 	case answer.Response == "":
 		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it was answered
 	}
-	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
+	step.Emit(journal.Effect{To: ev.From, Message: a.respond(m, answer)})
 }
 
 // answered passes the switch's answer on to the terminal and books an approval.
@@ -248,7 +267,7 @@ func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.Financ
 	if p == nil || p.status != pending || ev.From != a.deps.Switch || p.forward == nil {
 		return // late, unknown or from somebody else: nothing changes, the trace shows the message
 	}
-	if p.upload && (!definite(m.Response) || !a.queue.Acknowledged(key, ev.From, step)) {
+	if p.upload && (!delivery.Definite(m.Response) || !a.queue.Acknowledged(key, ev.From, step)) {
 		return // the network could not say: the upload is repeated
 	}
 	forward, answer := p.forward, unionpay.AnswerOf(&m.Payment)
@@ -264,15 +283,6 @@ func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.Financ
 	a.append(step, now, r)
 	step.Emit(journal.Effect{Timer: timerAnswer + p.key, After: -1})
 	step.Emit(journal.Effect{To: p.terminal, Message: unionpay.Respond(terminalRequest(forward, p.stan), answer)})
-}
-
-// definite reports whether a response code ends an upload: an answer of the issuer, not of a network in trouble.
-func definite(code unionpay.ResponseCode) bool {
-	switch code {
-	case unionpay.IssuerInoperative, unionpay.NetworkUnreachable, unionpay.SystemFault, unionpay.IssuerTimeout, unionpay.CutOverInProgress:
-		return false
-	}
-	return true
 }
 
 // timeout reverses a payment that the switch did not answer in time, and tells the terminal.
@@ -293,8 +303,10 @@ func (a *Acquirer) timeout(now time.Time, key string, step *journal.Step) {
 
 // monthDay is the business date as MMDD, for field 15.
 func (a *Acquirer) monthDay(now time.Time) string {
-	return fmt.Sprintf("%04d", a.deps.Calendar.BusinessDate(now)%10000)
+	return monthDay(a.deps.Calendar.BusinessDate(now))
 }
+
+func monthDay(date int32) string { return fmt.Sprintf("%04d", date%10000) }
 
 func (a *Acquirer) merchantAccount(terminal string) ledger.Account {
 	return firstMerchant + ledger.Account(a.terminals[terminal])

@@ -11,6 +11,7 @@ import (
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
 	"tapnet/iso8583/unionpay"
+	"tapnet/pan"
 )
 
 // forwardOf turns a terminal's request into the switch's: own trace number and reference, transmission time, institutions, merchant [REF 6.4]. The PIN is
@@ -44,10 +45,10 @@ func terminalRequest(forward *unionpay.FinancialRequest, stan uint32) *unionpay.
 	return &m
 }
 
-// reversalOf builds the reversal of a forwarded request: the same time and trace number, the original named in field 90.
+// reversalOf builds the reversal of a forwarded request: the same time and trace number, the original named in field 90, no PIN and no track [REF 6.1].
 func reversalOf(m *unionpay.FinancialRequest, reason unionpay.ResponseCode) *unionpay.ReversalRequest {
 	p := m.Payment
-	p.PINBlock, p.Response = nil, reason
+	p.PINBlock, p.PINCapture, p.Security, p.Track2, p.Track3, p.Response = nil, "", "", pan.Track2{}, unionpay.Track3{}, reason
 	p.Original = &unionpay.Original{Type: m.Type(), STAN: m.STAN, TransmissionTime: m.TransmissionTime, Acquirer: m.Acquirer, Forwarder: m.Forwarder}
 	return &unionpay.ReversalRequest{Payment: p}
 }
@@ -64,7 +65,7 @@ func counterOf(m *unionpay.FinancialRequest) uint16 {
 func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalRequest, step *journal.Step) {
 	key, content := unionpay.TerminalKey(m), unionpay.ContentHash(m)
 	answer := unionpay.Answer{Response: unionpay.Approved, SettlementDate: a.monthDay(now)}
-	if _, known := a.terminals[m.Terminal]; !known || ev.From != m.Terminal {
+	if !a.speaksFor(ev.From, m.Terminal) {
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.TerminalNotRegistered})})
 		return
 	}
@@ -74,7 +75,8 @@ func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.Reversa
 		answer.RRN = p.answer.RRN
 	}
 	if first, taken := a.state.taken[key]; taken {
-		if first != content {
+		answer.SettlementDate = monthDay(first.date)
+		if first.content != content {
 			answer.Response = unionpay.DuplicateTransmission
 		}
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
@@ -174,7 +176,7 @@ func (a *Acquirer) Rearm(time.Time) []journal.Effect {
 			continue
 		}
 		if forward := a.openRequest(v.sealed); forward != nil {
-			a.queue.Restore(key, a.deps.Switch, reversalOf(forward, unionpay.ReasonTimeout))
+			a.queue.Restore(key, a.deps.Switch, reversalOf(forward, v.reason))
 		}
 	}
 	return append(effects, a.queue.Resume()...)

@@ -39,7 +39,14 @@ type reversal struct {
 	seq      uint64
 	original string // terminal's key
 	sealed   []byte
+	reason   unionpay.ResponseCode // why, as the reversal says it
 	done     bool
+}
+
+// received is a reversal that a terminal sent.
+type received struct {
+	content [16]byte
+	date    int32 // business date of its answer
 }
 
 // state is the journal, folded; only apply changes what survives a restart.
@@ -48,10 +55,10 @@ type state struct {
 	payments map[string]*payment // by the terminal's key
 	network  map[string]*payment // by the key towards the switch
 	bySeq    map[uint64]*payment
-	// taken remembers the content of reversals that terminals sent, by their key; outgoing are those towards the switch, by theirs.
-	taken    map[string][16]byte
+	// taken remembers the reversals that terminals sent, by their key; outgoing are those towards the switch, by theirs.
+	taken    map[string]received
 	outgoing map[string]*reversal
-	requests uint64 // payments forwarded so far: numbers traces and references
+	requests uint64 // payments taken so far, refused ones too: numbers traces and references
 }
 
 // The acquirer's own account; merchants' accounts follow their place in the list.
@@ -63,7 +70,7 @@ const (
 func newState(merchants []Merchant, currency uint16) *state {
 	s := &state{
 		book: ledger.NewBook(), payments: map[string]*payment{}, network: map[string]*payment{}, bySeq: map[uint64]*payment{},
-		taken: map[string][16]byte{}, outgoing: map[string]*reversal{},
+		taken: map[string]received{}, outgoing: map[string]*reversal{},
 	}
 	s.open(AccountScheme, ledger.AccountSpec{Name: "scheme", Currency: currency, Kind: ledger.Asset})
 	for i, m := range merchants {
@@ -101,6 +108,7 @@ func (s *state) apply(r *journal.Row) error {
 			return fmt.Errorf("row %d: %w", r.Seq, err)
 		}
 		s.payments[r.Key] = &payment{seq: r.Seq, content: r.Content, key: r.Key, terminal: r.Terminal, status: answered, answer: answer}
+		s.requests++
 		return nil
 	case journal.Answered, journal.TimedOut:
 		return s.applyEnd(r)
@@ -145,7 +153,7 @@ func (s *state) applyEnd(r *journal.Row) error {
 	p.answer, p.status = answer, answered
 	if r.Kind == journal.TimedOut {
 		p.status = timedOut
-		s.outgoing[r.Payment] = &reversal{seq: r.Seq, original: p.key, sealed: p.sealed}
+		s.outgoing[r.Payment] = &reversal{seq: r.Seq, original: p.key, sealed: p.sealed, reason: unionpay.ReasonTimeout}
 	}
 	if r.Debit != 0 && r.Phase == ledger.Pending {
 		p.hold = r.Seq
@@ -161,7 +169,7 @@ func (s *state) applyReversed(r *journal.Row) error {
 	if err := s.transfer(r); err != nil {
 		return err
 	}
-	s.taken[r.Key] = r.Content
+	s.taken[r.Key] = received{content: r.Content, date: r.BusinessDate}
 	original := string(r.Note)
 	p := s.bySeq[r.Linked]
 	if p == nil {
@@ -171,7 +179,7 @@ func (s *state) applyReversed(r *journal.Row) error {
 		return nil
 	}
 	if r.Payment != "" {
-		s.outgoing[r.Payment] = &reversal{seq: r.Seq, original: p.key, sealed: p.sealed}
+		s.outgoing[r.Payment] = &reversal{seq: r.Seq, original: p.key, sealed: p.sealed, reason: unionpay.UnpackResponseCode(r.Reason)}
 	}
 	p.status, p.hold, p.sealed, p.forward = reversed, 0, nil, nil
 	return nil

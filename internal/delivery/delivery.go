@@ -98,7 +98,17 @@ func (q *Queue) Resume() []journal.Effect {
 	return effects
 }
 
-// Settles reports whether the answer to a reversal or an upload ends it: done, not known there, or done before. Anything else is tried again.
+// Definite reports whether a response code ends an upload: an answer of somebody who has decided, not of a network or a machine in trouble. An upload with
+// any other answer is sent again, so nobody may keep such an answer as the first one.
+func Definite(code unionpay.ResponseCode) bool {
+	switch code {
+	case unionpay.IssuerInoperative, unionpay.NetworkUnreachable, unionpay.SystemFault, unionpay.IssuerTimeout, unionpay.CutOverInProgress:
+		return false
+	}
+	return true
+}
+
+// Settles reports whether the answer to a reversal ends it: done, not known there, or done before. Anything else is tried again.
 func Settles(code unionpay.ResponseCode) bool {
 	return code.Approved() || code == unionpay.OriginalNotFound || code == unionpay.DuplicateTransmission
 }

@@ -201,11 +201,14 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 	if finding == nil {
 		finding = &Finding{refuse: unionpay.SystemFault}
 	}
-	date := monthDay(s.deps.Calendar.BusinessDate(now))
+	if isUpload(m) && finding.refuse != "" && !delivery.Definite(finding.refuse) {
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: finding.refuse})})
+		return // no row: the acquirer sends it again
+	}
 	row := s.row(journal.Requested, &m.Payment, key)
 	row.Key, row.Content = key, content
 	if finding.refuse != "" {
-		answer := unionpay.Answer{Response: finding.refuse, SettlementDate: date}
+		answer := unionpay.Answer{Response: finding.refuse, SettlementDate: monthDay(s.deps.Calendar.BusinessDate(now))}
 		row.Kind, row.Reason, row.Answer = journal.Declined, finding.refuse.Pack(), answer.AppendBinary(nil)
 		s.append(step, now, row)
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
@@ -213,7 +216,7 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 	}
 	row.Note = partiesNote(ev.From, finding.to, finding.sealed)
 	s.append(step, now, row)
-	s.forward(m, s.state.payments[key], finding.pin, date, step)
+	s.forward(m, s.state.payments[key], finding.pin, step)
 	if !isUpload(m) {
 		step.Emit(journal.Effect{Timer: timerAnswer + key, After: s.deps.AnswerWithin})
 	}
@@ -224,10 +227,11 @@ func isUpload(m *unionpay.FinancialRequest) bool {
 	return m.Info.MessageType == unionpay.KindOfflineUpload
 }
 
-// forward sends a request on to the issuer and remembers it, without its PIN, for the answer.
-func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, pin *pinblock.Block, date string, step *journal.Step) {
+// forward sends a request on to the issuer and remembers it, without its PIN, for the answer. Sent again later it is the same message: it keeps the business
+// date under which it went out first.
+func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, pin *pinblock.Block, step *journal.Step) {
 	forward := *m
-	forward.PINBlock, forward.Receiver, forward.SettlementDate = pin, p.to, date
+	forward.PINBlock, forward.Receiver, forward.SettlementDate = pin, p.to, monthDay(p.date)
 	kept := forward
 	kept.PINBlock = nil
 	p.request = &kept
@@ -236,19 +240,23 @@ func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, pin *pinblock
 
 // repeat gives the first answer again; while there is none yet, the answer that is on its way serves both, and an upload is asked once more.
 func (s *Switch) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *payment, content [16]byte, step *journal.Step) {
+	answer := first.answer
 	switch {
 	case first.content == [16]byte{}:
-		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.ResponseLate})})
+		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it came
 	case first.content != content:
-		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.DuplicateTransmission})})
+		answer = unionpay.Answer{Response: unionpay.DuplicateTransmission}
 	case first.status == pending && isUpload(m):
-		s.forward(m, first, nil, m.SettlementDate, step)
+		s.forward(m, first, nil, step)
+		return
 	case first.status == pending:
-	case first.answer.Response == "":
-		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.ResponseLate})})
-	default:
-		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, first.answer)})
+		return
+	case answer.Response == "":
+		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it was answered
 	}
+	forwarded := *m
+	forwarded.Receiver = first.to // as in the first answer, byte for byte
+	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(&forwarded, answer)})
 }
 
 // answered passes the issuer's answer on, if it came in time and from the issuer that was asked.
@@ -259,6 +267,9 @@ func (s *Switch) answered(now time.Time, ev *journal.Event, m *unionpay.Financia
 		return // late, unknown or from somebody else: nothing changes, the trace shows the message
 	}
 	answer, request, from := unionpay.AnswerOf(&m.Payment), p.request, p.from
+	if isUpload(request) && !delivery.Definite(answer.Response) {
+		return // the issuer could not say: the acquirer sends the upload again, and it must reach the issuer again
+	}
 	row := s.row(journal.Answered, &request.Payment, key)
 	row.Linked, row.Reason, row.Answer = p.seq, answer.Response.Pack(), answer.AppendBinary(nil)
 	s.append(step, now, row)

@@ -26,7 +26,8 @@ type payment struct {
 	status  status
 	answer  unionpay.Answer
 	request *unionpay.FinancialRequest // as forwarded, without PIN; only while pending and only in the process that forwarded it
-	sealed  []byte                     // the same for rest
+	sealed  []byte                     // as received, without PIN, for rest
+	date    int32                      // business date under which it was forwarded, for field 15 of everything that follows
 }
 
 // reversal is one reversal on its way to an issuer, repeated until acknowledged.
@@ -38,6 +39,7 @@ type reversal struct {
 	original string
 	done     bool
 	sealed   []byte // what Rearm sends again; nil once acknowledged
+	date     int32  // business date of the payment it takes back
 }
 
 // state is the journal, folded; only apply changes what survives a restart.
@@ -89,7 +91,7 @@ func (s *state) applyRequested(r *journal.Row) error {
 	if err != nil {
 		return err
 	}
-	s.payments[r.Key] = &payment{seq: r.Seq, content: r.Content, from: parties[0], to: parties[1], status: pending, sealed: sealed}
+	s.payments[r.Key] = &payment{seq: r.Seq, content: r.Content, from: parties[0], to: parties[1], status: pending, sealed: sealed, date: r.BusinessDate}
 	s.bySeq[r.Seq] = r.Key
 	return nil
 }
@@ -117,7 +119,7 @@ func (s *state) applyEnd(r *journal.Row) error {
 	p.answer, p.status = answer, answered
 	if r.Kind == journal.TimedOut {
 		p.status = timedOut
-		s.reversals[r.Key] = &reversal{seq: r.Seq, to: p.to, original: key, sealed: p.sealed}
+		s.reversals[r.Key] = &reversal{seq: r.Seq, to: p.to, original: key, sealed: p.sealed, date: p.date}
 		s.bySeq[r.Seq] = r.Key
 	}
 	p.request, p.sealed = nil, nil

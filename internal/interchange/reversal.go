@@ -7,16 +7,17 @@ import (
 	"tapnet/internal/delivery"
 	"tapnet/internal/journal"
 	"tapnet/iso8583/unionpay"
+	"tapnet/pan"
 )
 
 // timerAnswer starts the name of the timer that waits for an issuer's answer; the payment's key follows.
 const timerAnswer = "answer "
 
 // reversalOf builds the switch's own reversal of a request that was not answered in time. It keeps the original's time and trace number; the forwarder is the
-// switch (set by the caller), which makes its key differ from a reversal by the acquirer.
+// switch (set by the caller), which makes its key differ from a reversal by the acquirer. It carries no PIN and no track [REF 6.1].
 func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
 	p := m.Payment
-	p.PINBlock, p.Response = nil, unionpay.ReasonTimeout
+	p.PINBlock, p.PINCapture, p.Security, p.Track2, p.Track3, p.Response = nil, "", "", pan.Track2{}, unionpay.Track3{}, unionpay.ReasonTimeout
 	p.Original = &unionpay.Original{Type: m.Type(), STAN: m.STAN, TransmissionTime: m.TransmissionTime, Acquirer: m.Acquirer, Forwarder: m.Forwarder}
 	return &unionpay.ReversalRequest{Payment: p}
 }
@@ -94,7 +95,7 @@ func (s *Switch) Rearm(time.Time) []journal.Effect {
 		}
 		if m, err := s.open(p.sealed); err == nil {
 			if request, ok := m.(*unionpay.FinancialRequest); ok && !isUpload(request) {
-				request.Receiver = p.to
+				request.Receiver, request.SettlementDate = p.to, monthDay(p.date)
 				p.request = request
 				effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
 			}
@@ -124,7 +125,7 @@ func (s *Switch) reopen(v *reversal) *unionpay.ReversalRequest {
 		return m
 	case *unionpay.FinancialRequest:
 		built := reversalOf(m)
-		built.Forwarder, built.Receiver = s.deps.Institution, v.to
+		built.Forwarder, built.Receiver, built.SettlementDate = s.deps.Institution, v.to, monthDay(v.date)
 		return built
 	}
 	return nil

@@ -98,7 +98,7 @@ var rules = []rule{
 	{AboveTapLimit, onCard(func(r *request, c *Card) bool { return c.Limits.TapMinor > 0 && r.minor > c.Limits.TapMinor })},
 	{AboveDayLimit, onCard(aboveDayLimit)},
 	{TooManyToday, onCard(func(r *request, c *Card) bool {
-		return c.Limits.DayCount > 0 && c.day.on(r.businessDate).count >= c.Limits.DayCount
+		return c.Limits.DayCount > 0 && c.days.on(r.businessDate).count >= c.Limits.DayCount
 	})},
 	{NotEnoughMoney, onCard(func(r *request, c *Card) bool { return r.minor > r.availableFor(c) })},
 }
@@ -106,8 +106,8 @@ var rules = []rule{
 // uploadRules decide on a payment that the chip has already approved.
 var uploadRules = []rule{
 	{FormatError, func(r *request) bool { return r.malformed }},
-	{SystemUnavailable, func(r *request) bool { return r.unavailable }},
 	{UnknownCard, func(r *request) bool { return r.card == nil }},
+	{TypeNotPermitted, func(r *request) bool { return !r.sale }},
 	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return r.currency != c.Currency })},
 	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent }},
 	{ChipDataMismatch, func(r *request) bool { return !r.chipAgrees }},
@@ -124,13 +124,13 @@ func aboveNoPINLimit(r *request, c *Card) bool {
 	if r.pin != PINAbsent {
 		return false
 	}
-	day := c.day.on(r.businessDate)
+	day := c.days.on(r.businessDate)
 	overDay := c.Limits.NoPINDayMinor > 0 && day.noPINMinor+r.minor > c.Limits.NoPINDayMinor
 	return overDay || r.minor > NoPINLimitMinor(r.businessDate)
 }
 
 func aboveDayLimit(r *request, c *Card) bool {
-	return c.Limits.DayMinor > 0 && c.day.on(r.businessDate).minor+r.minor > c.Limits.DayMinor
+	return c.Limits.DayMinor > 0 && c.days.on(r.businessDate).minor+r.minor > c.Limits.DayMinor
 }
 
 // decide gives the first rule that applies, or approves. It changes nothing.

@@ -51,8 +51,8 @@ func breakers() map[Reason]func(*request) {
 		NoPINSwitchedOff:      func(r *request) { r.card.NoPIN = false },
 		AboveNoPINLimit:       func(r *request) { r.minor = 100_001 },
 		AboveTapLimit:         func(r *request) { r.card.Limits.TapMinor = 29_899 },
-		AboveDayLimit:         func(r *request) { r.card.day = usage{date: 20261121, minor: 970_101} },
-		TooManyToday:          func(r *request) { r.card.day = usage{date: 20261121, count: 5} },
+		AboveDayLimit:         func(r *request) { r.card.days[0] = usage{date: 20261121, minor: 970_101} },
+		TooManyToday:          func(r *request) { r.card.days[0] = usage{date: 20261121, count: 5} },
 		NotEnoughMoney:        func(r *request) { r.availableFor = func(*Card) int64 { return 29_899 } },
 	}
 }

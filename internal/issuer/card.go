@@ -67,6 +67,11 @@ type Limits struct {
 	NoPINDayMinor int64 `json:"no_pin_day_minor"` // most without PIN on one business date
 }
 
+// sound reports whether no limit is negative: a negative one would read as none.
+func (l Limits) sound() bool {
+	return l.TapMinor >= 0 && l.DayMinor >= 0 && l.DayCount >= 0 && l.NoPINDayMinor >= 0
+}
+
 // pinTriesMax is how often a wrong PIN may be given in a row before the PIN is blocked; three is the practice of the trade.
 const pinTriesMax = 3
 
@@ -110,7 +115,7 @@ type Card struct {
 	purse   ledger.Account
 	online  uint16  // highest counter honoured online
 	window  counter // counters honoured, for late offline uploads
-	day     usage
+	days    usageDays
 }
 
 // usage is what a card did on one business date.
@@ -121,11 +126,33 @@ type usage struct {
 	count      int
 }
 
-func (u usage) on(date int32) usage {
-	if u.date == date {
-		return u
+// usageDays are the last business dates on which the card was used, newest first. Payments of neighbouring dates may arrive mixed around a cut-off, and
+// the network's date may be one off the bank's, so three dates can be open at once.
+type usageDays [3]usage
+
+// on gives what the card did on a date.
+func (d *usageDays) on(date int32) usage {
+	for _, u := range d {
+		if u.date == date {
+			return u
+		}
 	}
 	return usage{date: date}
+}
+
+// put keeps what the card did on a date and forgets the oldest date for a new one.
+func (d *usageDays) put(u usage) {
+	for at := range d {
+		switch {
+		case d[at].date == u.date:
+			d[at] = u
+			return
+		case d[at].date < u.date:
+			copy(d[at+1:], d[at:])
+			d[at] = u
+			return
+		}
+	}
 }
 
 // ErrEnrolment says that personalisation data cannot be taken.
@@ -135,7 +162,10 @@ func newCard(e Enrolment) (*Card, error) {
 	if e.Card <= 0 || e.Fingerprint == (Fingerprint{}) || e.Currency <= 0 {
 		return nil, fmt.Errorf("card %d: %w: id, fingerprint and currency are needed", e.Card, ErrEnrolment)
 	}
-	if e.OpeningMinor < 0 || e.PurseMinor < 0 || e.CreditMinor < 0 {
+	if e.Card > cardMax || e.Currency > currencyMax {
+		return nil, fmt.Errorf("card %d: %w: id or currency is out of range", e.Card, ErrEnrolment)
+	}
+	if e.OpeningMinor < 0 || e.PurseMinor < 0 || e.CreditMinor < 0 || !e.Limits.sound() {
 		return nil, fmt.Errorf("card %d: %w: money cannot be negative", e.Card, ErrEnrolment)
 	}
 	expiry, err := pan.ParseExpiry(e.Expiry)
@@ -194,6 +224,9 @@ const (
 
 	accountsPerCard = 10
 	firstCard       = 1000
+	// cardMax keeps account numbers, which follow from the card's, far from the end of their type; currencyMax is that of ISO 4217.
+	cardMax     = 1 << 53
+	currencyMax = 999
 )
 
 func accountOf(card int64) ledger.Account { return ledger.Account(firstCard + card*accountsPerCard) }

@@ -38,6 +38,9 @@ func New(deps Deps) (*Issuer, error) {
 	return &Issuer{deps: deps, suites: suites(), state: newState(deps.Currency)}, nil
 }
 
+// Institution is the issuer's own id.
+func (i *Issuer) Institution() string { return i.deps.Institution }
+
 // Enrol is the command that takes a card and its accounts in. The reply is nil or an error.
 type Enrol struct{ Enrolment Enrolment }
 
@@ -142,6 +145,11 @@ func authCode(seq uint64) string { return fmt.Sprintf("%06d", seq%1_000_000) }
 // upload books a payment that a purse made offline. The chip has already given the money away, so only a card, cryptogram or counter that cannot be true is
 // refused; limits and PIN are the card's business [REF 5].
 func (i *Issuer) upload(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, r *request, step *journal.Step) {
+	if r.unavailable {
+		// The sender repeats an upload until it is decided, so trouble of our own must not become the answer: nothing is journaled.
+		i.answer(ev, m, SystemUnavailable, "", step)
+		return
+	}
 	reason := PurseAccepted
 	for _, rule := range uploadRules {
 		if rule.applies(r) {
@@ -196,6 +204,9 @@ func (i *Issuer) enrol(now time.Time, e Enrolment, step *journal.Step) error {
 	if _, err := newCard(e); err != nil {
 		return err
 	}
+	if uint16(e.Currency) != i.deps.Currency {
+		return fmt.Errorf("card %d: %w: the books are in currency %03d", e.Card, ErrEnrolment, i.deps.Currency)
+	}
 	if old := i.state.cards[e.Card]; old != nil {
 		return fmt.Errorf("card %d: %w: the id is taken", e.Card, ErrEnrolment)
 	}
@@ -234,6 +245,9 @@ func (i *Issuer) alter(now time.Time, change Change, step *journal.Step) error {
 	if change.PINTries != nil && (*change.PINTries < 0 || *change.PINTries > pinTriesMax) {
 		return fmt.Errorf("card %d: %w: PIN tries are 0 to %d", change.Card, ErrChange, pinTriesMax)
 	}
+	if change.Limits != nil && !change.Limits.sound() {
+		return fmt.Errorf("card %d: %w: a limit is negative", change.Card, ErrChange)
+	}
 	text, err := json.Marshal(change)
 	if err != nil {
 		return fmt.Errorf("card %d: %w", change.Card, err)
@@ -268,4 +282,16 @@ func (i *Issuer) Card(id int64) (Card, bool) {
 		return Card{}, false
 	}
 	return *c, true
+}
+
+// ReasonOf gives the reason of the payment with a retrieval reference number, Approved when there is none.
+func (i *Issuer) ReasonOf(rrn string) Reason { return i.state.byRRN[rrn] }
+
+// Available is what a card's account may still spend, in minor units.
+func (i *Issuer) Available(id int64) int64 {
+	c := i.state.cards[id]
+	if c == nil {
+		return 0
+	}
+	return i.state.available(c)
 }

@@ -126,10 +126,20 @@ func (i *Issuer) checkCryptogram(m *unionpay.FinancialRequest, f *Finding) {
 	}
 }
 
-// issuerDataHolds checks the MAC over the issuer discretionary data (the purse balance); data without it is held to nothing [REF 1.7].
+// derivationIndex is the generation of master keys with which this issuer's cards are made.
+const derivationIndex = 1
+
+// issuerDataHolds checks what the cryptogram does not cover: the key generation, the identifier of the issuer discretionary data, and by its own MAC the
+// value (the purse balance). Data without it is held to nothing [REF 1.7].
 func (i *Issuer) issuerDataHolds(f *Finding) bool {
+	if f.chip.iad.DKI != derivationIndex {
+		return false
+	}
 	if len(f.chip.iad.IDD) == 0 {
 		return true
+	}
+	if f.chip.iad.IDD[0] != emv.IDDBalance {
+		return false
 	}
 	ok, err := f.check.VerifyIDD(f.chip.iad.IDDValue(), f.chip.iad.IDDMAC)
 	if err != nil {
@@ -161,7 +171,7 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 		f = &Finding{failed: true}
 	}
 	r := &request{
-		now: now, businessDate: i.businessDate(now, m.SettlementDate), unavailable: f.failed,
+		now: i.local(now), businessDate: i.businessDate(now, m.SettlementDate), unavailable: f.failed,
 		sale:        m.Processing == unionpay.ProcessingSale && !m.Authorization && !m.Advice,
 		contactless: m.EntryMode.Contactless(), minor: m.Amount.Minor(), currency: m.Amount.Currency().Number(),
 		chip: f.chip.present, chipAgrees: f.chip.agrees, requestAC: f.chip.kind == emv.ARQC, approvalAC: f.chip.kind == emv.TC,
@@ -174,21 +184,29 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 	return r
 }
 
-// businessDate is the settlement date the network named in field 15, else the issuer's own calendar. Field 15 has no year: the one nearest to now is meant.
+// local is the instant on the wall of the bank: a card expires by the date there.
+func (i *Issuer) local(now time.Time) time.Time {
+	if zone := i.deps.Calendar.Zone; zone != nil {
+		return now.In(zone)
+	}
+	return now.UTC()
+}
+
+// businessDate is the settlement date the network named in field 15 when it is the bank's own or the one before or after it: members may cut the day at
+// other moments, but no date further off may open a fresh day's limits. Anything else is the bank's own date. Field 15 has no year.
 func (i *Issuer) businessDate(now time.Time, settlement string) int32 {
 	own := i.deps.Calendar.BusinessDate(now)
 	monthDay, err := strconv.Atoi(settlement)
 	if err != nil || len(settlement) != 4 {
 		return own
 	}
-	year, ownMonthDay := int(own)/10000, int(own)%10000
-	switch {
-	case monthDay < 200 && ownMonthDay > 1100:
-		year++
-	case monthDay > 1100 && ownMonthDay < 200:
-		year--
+	noon := time.Date(int(own)/10000, time.Month(own/100%100), int(own)%100, 12, 0, 0, 0, time.UTC)
+	for _, days := range [...]int{-1, 1} {
+		if year, month, day := noon.AddDate(0, 0, days).Date(); int(month)*100+day == monthDay {
+			return int32(year*10000 + monthDay)
+		}
 	}
-	return int32(year*10000 + monthDay)
+	return own
 }
 
 // answer emits the response to a payment. It depends on the request, the reason and the code only, so that a repeat gets the same bytes.

@@ -28,12 +28,13 @@ type state struct {
 	book     *ledger.Book
 	cards    map[int64]*Card
 	payments map[string]*payment
+	byRRN    map[string]Reason // the last decision on each reference, for people who ask why
 	// directory finds the immutable part of a card by fingerprint; Prepare reads it while the writer adds cards.
 	directory sync.Map // Fingerprint → *Enrolment
 }
 
 func newState(currency uint16) *state {
-	s := &state{book: ledger.NewBook(), cards: map[int64]*Card{}, payments: map[string]*payment{}}
+	s := &state{book: ledger.NewBook(), cards: map[int64]*Card{}, payments: map[string]*payment{}, byRRN: map[string]Reason{}}
 	s.open(AccountScheme, ledger.AccountSpec{Name: "scheme", Currency: currency, Kind: ledger.Liability})
 	s.open(AccountFunding, ledger.AccountSpec{Name: "funding", Currency: currency, Kind: ledger.Asset})
 	return s
@@ -167,6 +168,7 @@ func (s *state) applyDecision(r *journal.Row) error {
 		noPIN: !n.pinGiven, held: r.Kind == journal.Approved,
 	}
 	s.payments[r.Key] = p
+	s.byRRN[r.RRN] = p.reason
 	c := s.cards[r.Card]
 	if c == nil {
 		return nil
@@ -181,7 +183,7 @@ func (s *state) applyDecision(r *journal.Row) error {
 		}
 	}
 	if r.Kind == journal.Approved {
-		c.day = c.day.on(r.BusinessDate).add(p, 1)
+		c.days.put(c.days.on(r.BusinessDate).add(p, 1))
 	}
 	return nil
 }
@@ -211,9 +213,11 @@ func (s *state) applyReversal(r *journal.Row) error {
 		return nil
 	}
 	p.held = false
-	// The day's limits give the amount back on the date it was used; a reversal after the date has changed touches nothing.
-	if c := s.cards[p.card]; c != nil && c.day.date == p.date {
-		c.day = c.day.add(p, -1)
+	// The day's limits give the amount back on the date it was used, unless that date is forgotten.
+	if c := s.cards[p.card]; c != nil {
+		if u := c.days.on(p.date); u.count > 0 {
+			c.days.put(u.add(p, -1))
+		}
 	}
 	return nil
 }

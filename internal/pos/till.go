@@ -1,0 +1,354 @@
+package pos
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tapnet/emv"
+	"tapnet/glossary"
+	"tapnet/internal/clock"
+	"tapnet/internal/delivery"
+	"tapnet/internal/journal"
+	"tapnet/iso8583/unionpay"
+	"tapnet/money"
+	"tapnet/pan"
+	"tapnet/pinblock"
+)
+
+// Vault is what a till asks of its secure module.
+type Vault interface {
+	EncipherPIN(key string, clear pinblock.Block) (pinblock.Block, error)
+	SealData(name, context string, data []byte) ([]byte, error)
+	OpenData(name, context string, sealed []byte) ([]byte, error)
+}
+
+// Deps is what a till needs from outside.
+type Deps struct {
+	Terminal string // field 41
+	Merchant string // field 42
+	Acquirer string // the acquirer as a peer
+	Vault    Vault
+	PINKey   string // name of the terminal's PIN key
+	SealKey  string
+	Calendar clock.Calendar
+	// NoPINLimit is the amount up to which a PIN that the kernel asked for is skipped [REF 6.3].
+	NoPINLimit money.Amount
+	// AnswerWithin is how long the acquirer may take; zero means answerWithinDefault.
+	AnswerWithin time.Duration
+	Tap          Tapper
+}
+
+const (
+	// answerWithinDefault is the practice of the trade [REF 6.5].
+	answerWithinDefault = 60 * time.Second
+	sealContext         = "till message"
+	timerAnswer         = "answer "
+	// traceModulus keeps trace numbers within field 11's six digits.
+	traceModulus = 999_999
+)
+
+// Till is a till. Handle, Replay and Rearm belong to its single writer; Prepare and Finish may run anywhere; Sell is for one cashier at a time.
+type Till struct {
+	deps    Deps
+	state   *state
+	queue   delivery.Queue
+	selling sync.Mutex
+	mu      sync.Mutex
+	waiting map[uint64]chan Outcome
+	sales   uint64
+	taps    uint32
+	ask     asker
+}
+
+// New makes a till that has sold nothing.
+func New(deps Deps) (*Till, error) {
+	if deps.Terminal == "" || deps.Merchant == "" || deps.Acquirer == "" || deps.Vault == nil || deps.PINKey == "" || deps.SealKey == "" {
+		return nil, errors.New("pos: terminal, merchant, acquirer, vault, PIN key and seal key are needed")
+	}
+	if deps.AnswerWithin <= 0 {
+		deps.AnswerWithin = answerWithinDefault
+	}
+	return &Till{deps: deps, state: newState(), waiting: map[uint64]chan Outcome{}}, nil
+}
+
+// Authorize is the command that asks the acquirer for a payment. The till fills in trace number and batch. Its end is an Outcome for the sale.
+type Authorize struct {
+	Sale    uint64
+	Request unionpay.FinancialRequest
+	PIN     *pinblock.PIN
+}
+
+// Store is the command that takes a payment the card approved offline: durable first, uploaded later. The reply is Stored.
+type Store struct{ Request unionpay.FinancialRequest }
+
+// Stored is the reply to Store.
+type Stored struct{ STAN uint32 }
+
+// Outcome is how an online payment ended.
+type Outcome struct {
+	Sale   uint64
+	STAN   uint32
+	Answer unionpay.Answer
+	// Reversed means that no answer came in time: the payment is being taken back.
+	Reversed bool
+	// Failed means that the secure module or the till itself could not send it.
+	Failed bool
+}
+
+// Prepare enciphers the PIN in the secure module.
+func (t *Till) Prepare(ev *journal.Event) {
+	command, ok := ev.Command.(Authorize)
+	if !ok || command.PIN == nil {
+		return
+	}
+	block, err := t.deps.Vault.EncipherPIN(t.deps.PINKey, pinblock.Format0(*command.PIN, command.Request.PAN))
+	if err != nil {
+		ev.Finding = err
+		return
+	}
+	ev.Finding = &block
+}
+
+// Handle decides one event.
+func (t *Till) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
+	switch m := ev.Message.(type) {
+	case *unionpay.FinancialResponse:
+		t.answered(now, ev.From, m, step)
+		return
+	case *unionpay.ReversalResponse:
+		t.acknowledged(now, ev.From, m, step)
+		return
+	}
+	switch c := ev.Command.(type) {
+	case Authorize:
+		t.authorize(now, ev, c, step)
+		return
+	case Store:
+		t.store(now, c, step)
+		return
+	}
+	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
+		t.timeout(now, key, step)
+		return
+	}
+	t.queue.Fire(ev.Timer, step)
+}
+
+// append makes a decided row part of the step and of the state; a row that the state refuses is a bug.
+func (t *Till) append(step *journal.Step, now time.Time, row journal.Row) {
+	row.At = now.UTC().Truncate(time.Microsecond)
+	row.BusinessDate = t.deps.Calendar.BusinessDate(now)
+	row.Seq = step.Append(row)
+	if err := t.state.apply(&row); err != nil {
+		panic("pos: own decision does not apply: " + err.Error())
+	}
+}
+
+func row(kind journal.Kind, p *unionpay.Payment) journal.Row {
+	return journal.Row{Kind: kind, RRN: p.RRN, Terminal: p.Terminal, STAN: p.STAN, ATC: counterOf(p.ICC), Amount: p.Amount.Minor(),
+		Currency: uint16(p.Amount.Currency().Number())}
+}
+
+// number gives a request the till's own fields.
+func (t *Till) number(m *unionpay.FinancialRequest) {
+	m.STAN = t.state.stan%traceModulus + 1
+	m.Info.Batch = t.state.batch
+	m.Terminal, m.Merchant = t.deps.Terminal, t.deps.Merchant
+}
+
+func (t *Till) authorize(now time.Time, ev *journal.Event, c Authorize, step *journal.Step) {
+	m := c.Request
+	t.number(&m)
+	sealed := t.seal(&m)
+	_, vaultFailed := ev.Finding.(error)
+	if sealed == nil || vaultFailed {
+		step.Emit(journal.Effect{Finding: Outcome{Sale: c.Sale, Failed: true}})
+		return
+	}
+	// A reversal that is still open goes out again before the next sale [REF 6.5].
+	for _, effect := range t.queue.Resume() {
+		step.Emit(effect)
+	}
+	key := unionpay.TerminalKey(&m)
+	r := row(journal.Requested, &m.Payment)
+	r.Key, r.Content, r.Payment, r.Note = key, unionpay.ContentHash(&m), key, sealed
+	t.append(step, now, r)
+	kept := m
+	p := t.state.payments[key]
+	p.request, p.sale = &kept, c.Sale
+	if block, ok := ev.Finding.(*pinblock.Block); ok {
+		m.PINBlock = block
+	}
+	step.Emit(journal.Effect{To: t.deps.Acquirer, Message: &m})
+	step.Emit(journal.Effect{Timer: timerAnswer + key, After: t.deps.AnswerWithin})
+}
+
+func (t *Till) store(now time.Time, c Store, step *journal.Step) {
+	m := c.Request
+	t.number(&m)
+	sealed := t.seal(&m)
+	if sealed == nil {
+		step.Emit(journal.Effect{Reply: errors.New("pos: the secure module cannot seal the payment")})
+		return
+	}
+	key := unionpay.TerminalKey(&m)
+	r := row(journal.Queued, &m.Payment)
+	r.Key, r.Content, r.Payment, r.Note = key, unionpay.ContentHash(&m), key, sealed
+	t.append(step, now, r)
+	step.Emit(journal.Effect{Reply: Stored{STAN: m.STAN}})
+	t.queue.Send(key, t.deps.Acquirer, &m, step)
+}
+
+// answered ends a sale, or the upload of an offline payment.
+func (t *Till) answered(now time.Time, from string, m *unionpay.FinancialResponse, step *journal.Step) {
+	key := unionpay.TerminalKey(m)
+	p := t.state.payments[key]
+	if p == nil || p.status != pending || from != t.deps.Acquirer {
+		return // late, unknown or from somebody else: nothing changes, the trace shows the message
+	}
+	if p.offline && !t.queue.Acknowledged(key, from, step) {
+		return
+	}
+	answer := unionpay.AnswerOf(&m.Payment)
+	r := row(journal.Answered, &m.Payment)
+	r.Linked, r.Payment, r.Reason, r.Answer = p.seq, key, answer.Response.Pack(), answer.AppendBinary(nil)
+	t.append(step, now, r)
+	if p.offline {
+		return
+	}
+	step.Emit(journal.Effect{Timer: timerAnswer + key, After: -1})
+	step.Emit(journal.Effect{Finding: Outcome{Sale: p.sale, STAN: m.STAN, Answer: answer}})
+}
+
+// timeout takes a payment back that was not answered in time.
+func (t *Till) timeout(now time.Time, key string, step *journal.Step) {
+	p := t.state.payments[key]
+	if p == nil || p.status != pending || p.offline || p.request == nil {
+		return
+	}
+	m := reversalOf(p.request)
+	r := row(journal.TimedOut, &p.request.Payment)
+	r.Linked, r.Payment, r.Reason = p.seq, key, m.Response.Pack()
+	sale := p.sale
+	t.append(step, now, r)
+	t.queue.Send(unionpay.TerminalKey(m), t.deps.Acquirer, m, step)
+	step.Emit(journal.Effect{Finding: Outcome{Sale: sale, STAN: m.STAN, Reversed: true}})
+}
+
+// acknowledged ends the repeating of a reversal.
+func (t *Till) acknowledged(now time.Time, from string, m *unionpay.ReversalResponse, step *journal.Step) {
+	key := unionpay.TerminalKey(m)
+	original := unionpay.OriginalKey(m)
+	p := t.state.payments[original]
+	if p == nil || p.status != timedOut || !delivery.Settles(m.Response) || !t.queue.Acknowledged(key, from, step) {
+		return
+	}
+	r := row(journal.Acknowledged, &m.Payment)
+	r.Payment, r.Linked, r.Reason = original, p.seq, m.Response.Pack()
+	t.append(step, now, r)
+}
+
+// reversalOf repeats the original without PIN and track, with the reason and the reversal's own list of chip data [REF 6.1].
+func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
+	p := m.Payment
+	p.PINBlock, p.Track2, p.PINCapture, p.Security = nil, pan.Track2{}, "", ""
+	p.Response = unionpay.ReasonTimeout
+	var icc emv.Data
+	for _, tag := range []tagNumber{emv.TagTVR, emv.TagDeviceSerial, emv.TagIAD, emv.TagATC} {
+		if value, ok := m.ICC.Value(tag); ok {
+			icc.Set(tag, value)
+		}
+	}
+	p.ICC = icc
+	return &unionpay.ReversalRequest{Payment: p}
+}
+
+func (t *Till) seal(m unionpay.Message) []byte {
+	plain, err := unionpay.Encode(unionpay.Terminal, nil, m, nil)
+	if err != nil {
+		return nil
+	}
+	sealed, err := t.deps.Vault.SealData(t.deps.SealKey, sealContext, plain)
+	if err != nil {
+		return nil
+	}
+	return sealed
+}
+
+func (t *Till) openRequest(sealed []byte) *unionpay.FinancialRequest {
+	plain, err := t.deps.Vault.OpenData(t.deps.SealKey, sealContext, sealed)
+	if err != nil {
+		return nil
+	}
+	m, err := unionpay.Decode(unionpay.Terminal, plain)
+	if err != nil {
+		return nil
+	}
+	request, _ := m.(*unionpay.FinancialRequest)
+	return request
+}
+
+// Finish tells the waiting cashier how the sale ended.
+func (t *Till) Finish(eff *journal.Effect) {
+	outcome, ok := eff.Finding.(Outcome)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	waiting := t.waiting[outcome.Sale]
+	delete(t.waiting, outcome.Sale)
+	t.mu.Unlock()
+	if waiting != nil {
+		waiting <- outcome
+	}
+}
+
+// Replay rebuilds the state from a committed row.
+func (t *Till) Replay(r *journal.Row) error { return t.state.apply(r) }
+
+// Rearm picks up after a restart: payments that were waiting for an answer time out at once, because nobody waits for them any more; open reversals and
+// offline payments are sent again.
+func (t *Till) Rearm(time.Time) []journal.Effect {
+	var effects []journal.Effect
+	keys := make([]string, 0, len(t.state.payments))
+	for key := range t.state.payments {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		p := t.state.payments[key]
+		if p.status != pending && p.status != timedOut {
+			continue
+		}
+		request := t.openRequest(p.sealed)
+		switch {
+		case request == nil:
+		case p.status == timedOut:
+			m := reversalOf(request)
+			t.queue.Restore(unionpay.TerminalKey(m), t.deps.Acquirer, m)
+		case p.offline:
+			t.queue.Restore(key, t.deps.Acquirer, request)
+		default:
+			p.request = request
+			effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
+		}
+	}
+	return append(effects, t.queue.Resume()...)
+}
+
+// Describe says what a row means.
+func (t *Till) Describe(r *journal.Row) glossary.Term {
+	kind, code := r.Kind.Term(), unionpay.UnpackResponseCode(r.Reason)
+	if code == "" {
+		return kind
+	}
+	meaning := code.Term()
+	return glossary.Term{EN: fmt.Sprintf("%s: %s %s", kind.EN, code, meaning.EN), ZH: fmt.Sprintf("%s：%s %s", kind.ZH, code, meaning.ZH)}
+}
+
+// Outstanding is the number of messages that the acquirer has not acknowledged yet.
+func (t *Till) Outstanding() int { return t.queue.Len() }

@@ -1,0 +1,75 @@
+package verify
+
+import (
+	"tapnet/glossary"
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
+)
+
+// onTheWay is what chips gave away and issuers have not booked: payments that tills still keep, and those that issuers refused.
+func (n network) onTheWay() (kept, refused int64) {
+	for _, story := range n.tills {
+		for _, p := range story.payments {
+			if !p.upload {
+				continue
+			}
+			switch booked := n.booked(p); {
+			case booked:
+			case p.state == declined:
+				refused += p.amount
+			default:
+				kept += p.amount
+			}
+		}
+	}
+	return kept, refused
+}
+
+// booked reports whether an issuer has accepted a till's offline payment.
+func (n network) booked(p *payment) bool {
+	at := find(n.acquirers, terminalIndex, p.terminal)
+	if at == nil {
+		return false
+	}
+	decided := find(n.issuers, networkIndex, at.network)
+	return decided != nil && decided.posted
+}
+
+// checkPurses compares what issuers owe to purses with what the chips hold. A till does not know whose card it took, so what is on the way counts in total.
+// An offline payment that the issuer refused may or may not have been a chip's.
+func checkPurses(s *Snapshot) (bool, glossary.Term) {
+	if len(s.Cards) == 0 {
+		return true, good
+	}
+	type owner struct {
+		issuer  string
+		account ledger.Account
+	}
+	purses := map[owner]int64{}
+	for _, m := range s.of(Issuer) {
+		balances := derive(m).balances
+		for i := range m.Rows {
+			if r := &m.Rows[i]; r.Kind == journal.Opened {
+				x := balances[purseAccount(r.Card)]
+				purses[owner{m.Name, purseAccount(r.Card)}] = x.CreditsPosted - x.DebitsPosted
+			}
+		}
+	}
+	var missing int64
+	for _, c := range s.Cards {
+		books, known := purses[owner{c.Issuer, purseAccount(c.Card)}]
+		if !known {
+			return bad("issuer %s has no card %d", "发卡行%s无卡%d", c.Issuer, c.Card)
+		}
+		if books < c.PurseMinor {
+			return bad("issuer %s: the chip of card %d holds %d, loaded less spent is %d", "发卡行%s：卡%d芯片余额%d，圈存减消费为%d",
+				c.Issuer, c.Card, c.PurseMinor, books)
+		}
+		missing += books - c.PurseMinor
+	}
+	kept, refused := s.network().onTheWay()
+	if missing < kept || missing > kept+refused {
+		return bad("the chips hold %d less than the issuers' books, but %d is on the way and %d was refused", "芯片余额比账面少%d，在途%d，被拒%d", missing, kept, refused)
+	}
+	return true, good
+}
