@@ -126,6 +126,9 @@ func (n Node) value(reveal bool) string {
 	return n.Value
 }
 
+// Shown returns hexadecimal and value as Render prints them, masked or not.
+func (n Node) Shown(reveal bool) (hex, value string) { return n.hex(reveal), n.value(reveal) }
+
 // String is the key, the value and the English meaning, masked.
 func (n Node) String() string {
 	return strings.Join(strings.Fields(n.Key+" "+n.Value+" "+n.Meaning.EN), " ")

@@ -248,10 +248,10 @@ func (n *Node) UnmarshalJSON(b []byte) error {
 }
 
 func (in jsonNode) node() Node {
-	n := Node{Key: in.Key, Name: glossary.Term(in.Name), Offset: virtualOffset, Length: in.Length, Header: max(0, in.Header), Hex: in.Hex,
-		Value: in.Value, Sensitive: in.Sensitive, Broken: in.Broken, bit: in.Bit}
+	n := Node{Key: harmless(in.Key), Name: glossary.Term(in.Name), Offset: virtualOffset, Length: in.Length, Header: max(0, in.Header),
+		Hex: harmless(in.Hex), Value: harmless(in.Value), Sensitive: in.Sensitive, Broken: in.Broken, bit: in.Bit}
 	if in.Offset != nil {
-		n.Offset = *in.Offset
+		n.Offset = max(virtualOffset, *in.Offset)
 	}
 	if in.Meaning != nil {
 		n.Meaning = glossary.Term(*in.Meaning)

@@ -97,6 +97,10 @@ func (d *decoder) issuerData(n *Node, offset, end int) []Node {
 		scrubNode(n)
 		return nil
 	}
+	n.Value = iad.CryptogramType().String()
+	if second, requested := iad.CVR.Second(); requested {
+		n.Value = second.String()
+	}
 	one := func(at int, key string, name glossary.Term) Node { return d.node(key, name, offset+at, 1) }
 	nodes := []Node{one(0, "L", term("length of the fixed part", "固定部分长度")), one(1, "DKI", term("derivation key index", "分散密钥索引")),
 		one(2, "CVN", term("cryptogram version number", "密文版本号"))}

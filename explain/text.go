@@ -114,7 +114,9 @@ func plainASCII(s string) string {
 	}, s)
 }
 
-// harmless takes control characters and broken UTF-8 out of a text, the last gate before a terminal.
+// Harmless takes control characters and broken UTF-8 out of a text, the last gate before a terminal.
+func Harmless(s string) string { return harmless(s) }
+
 func harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {

@@ -81,8 +81,20 @@ func (m *Machine) signatureVersion() (byte, error) {
 	return version, nil
 }
 
-// iccKey recovers the card's key, or finds it in the cache.
+// iccKey is the card's key out of everything read so far.
 func (m *Machine) iccKey(aip emv.AIP) (oda.ICCKey, error) {
+	if m.icc != (oda.ICCKey{}) {
+		return m.icc, nil
+	}
+	key, err := m.recoverKey(aip)
+	if err == nil {
+		m.icc = key
+	}
+	return key, err
+}
+
+// recoverKey recovers the card's key, or finds it in the cache.
+func (m *Machine) recoverKey(aip emv.AIP) (oda.ICCKey, error) {
 	number, ok := m.pan()
 	if !ok {
 		return oda.ICCKey{}, &oda.Failure{Step: oda.StepICCCertificate, Check: oda.CheckMissing}
@@ -119,7 +131,9 @@ func (m *Machine) certificate(tag tlv.Tag, number pan.Number) oda.Certificate {
 	if tag == emv.TagICCCertificate {
 		remainder, exponent = emv.TagICCRemainder, emv.TagICCExponent
 	}
-	return oda.Certificate{Certificate: m.records.Get(tag), Remainder: m.records.Get(remainder), Exponent: m.records.Get(exponent), PAN: number}
+	return oda.Certificate{
+		Certificate: m.records.Get(tag), Remainder: m.records.Get(remainder), Exponent: m.records.Get(exponent), PAN: number,
+	}
 }
 
 // issuerKey recovers the issuer's key, or finds it in the cache. A key on the revocation list is no key, cached or not.

@@ -43,7 +43,8 @@ func (m *Machine) decideRequest() verdict {
 	v := verdict{kind: OnlineRequest, why: ReasonIssuerDecides, cvm: cvm}
 	if m.config.ODAForOnline && m.tx.TTQ.Has(emv.TTQODAForOnline) && m.extended.Has(emv.EIODAForOnline) && m.hasSignature() {
 		// A gate cannot wait for the issuer [REF 2.7]. A PIN cannot wait either.
-		if v.oda = m.authenticate(); v.oda.Status == ODAPassed && (cvm == CVMNone || cvm == CVMConfirmationCode) && !m.expired() && !m.listed() {
+		v.oda = m.authenticate()
+		if v.oda.Status == ODAPassed && (cvm == CVMNone || cvm == CVMConfirmationCode) && !m.expired() && !m.listed() {
 			v.kind, v.why, v.deferred = Approved, ReasonDeferred, true
 		}
 	}
@@ -61,14 +62,30 @@ func (m *Machine) foresee() (verdict, bool) {
 	if m.cid != emv.TC || m.next != len(m.list)-1 || m.list[m.next].Signed {
 		return verdict{}, false
 	}
-	for _, tag := range [...]tlv.Tag{emv.TagPAN, emv.TagExpiryDate, emv.TagCAIndex, emv.TagIssuerCertificate, emv.TagIssuerExponent,
-		emv.TagICCCertificate, emv.TagICCExponent} {
-		if !m.records.Has(tag) {
-			return verdict{}, false
-		}
+	if !m.haveAll(emv.TagPAN, emv.TagExpiryDate, emv.TagCAIndex, emv.TagIssuerCertificate, emv.TagIssuerExponent, emv.TagICCCertificate,
+		emv.TagICCExponent) {
+		return verdict{}, false
 	}
 	v := m.decideApproval(m.authenticateKeys)
-	return v, v.kind != Approved
+	_, known := m.value(emv.TagCardAuthData)
+	switch {
+	case v.kind == Approved:
+		return v, false
+	case m.ctq.Has(emv.CTQCDCVM) && !known && (v.kind == OnlineRequest || v.why == ReasonNoCVM):
+		return v, false // the signed proof that the holder's device verified stands in the last record [REF 2.6]
+	case v.oda.Status == ODAFailed && !m.haveAll(emv.TagSDATagList, emv.TagIssuerRemainder, emv.TagICCRemainder):
+		return v, false // what is optional in the chain may still come
+	}
+	return v, true
+}
+
+func (m *Machine) haveAll(tags ...tlv.Tag) bool {
+	for _, tag := range tags {
+		if !m.records.Has(tag) {
+			return false
+		}
+	}
+	return true
 }
 
 // decideApproval judges a TC once the records are read [REF 2.7]. A nil authenticate: the payment was torn and the card has paid,

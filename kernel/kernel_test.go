@@ -116,20 +116,29 @@ var table = []row{
 	{"declined", func(s *scene) { s.setCID(emv.AAC) }, kernel.Declined, kernel.ReasonCardDeclined, na, 0},
 	{"see phone", refuse(apdu.CommandNotAllowed), kernel.TryAgain, kernel.ReasonSeePhone, na, 0},
 	{"PIN blocked", refuse(apdu.PINBlockedBefore), kernel.TryAnotherInterface, kernel.ReasonPINBlocked, na, 0},
-	{"PIN blocked, no contact", both(refuse(apdu.PINBlockedBefore), without(emv.TTQContact)), kernel.TryAnotherInterface, kernel.ReasonPINBlocked, na, 0},
-	{"PIN blocked declines", both(refuse(apdu.PINBlockedBefore), func(s *scene) { s.cfg.PINBlockedDeclines = true }), kernel.Declined, kernel.ReasonPINBlocked, na, 0},
+	{"PIN blocked, no contact", both(refuse(apdu.PINBlockedBefore), without(emv.TTQContact)),
+		kernel.TryAnotherInterface, kernel.ReasonPINBlocked, na, 0},
+	{"PIN blocked declines", both(refuse(apdu.PINBlockedBefore), func(s *scene) { s.cfg.PINBlockedDeclines = true }),
+		kernel.Declined, kernel.ReasonPINBlocked, na, 0},
 	{"refused", refuse(apdu.ConditionsNotSatisfied), kernel.TryAnotherInterface, kernel.ReasonCardRefused, na, 0},
-	{"refused, no contact", both(refuse(apdu.ConditionsNotSatisfied), without(emv.TTQContact)), kernel.EndApplication, kernel.ReasonCardRefused, na, 0},
+	{"refused, no contact", both(refuse(apdu.ConditionsNotSatisfied), without(emv.TTQContact)),
+		kernel.EndApplication, kernel.ReasonCardRefused, na, 0},
 	{"refused 6A81", refuse(apdu.FunctionNotSupported), kernel.TryAnotherInterface, kernel.ReasonCardRefused, na, 0},
 	{"refused 6283", both(refuse(apdu.ApplicationBlocked), without(emv.TTQContact)), kernel.EndApplication, kernel.ReasonCardRefused, na, 0},
-	{"full dialogue", func(s *scene) { s.gpo.Set(emv.TagAIP, unhex(s, "7C80")) }, kernel.TryAnotherInterface, kernel.ReasonFullDialogue, na, 0},
+	{"full dialogue", func(s *scene) { s.gpo.Set(emv.TagAIP, unhex(s, "7C80")) },
+		kernel.TryAnotherInterface, kernel.ReasonFullDialogue, na, 0},
 	{"online card, offline reader", both(online, offlineOnly), kernel.Declined, kernel.ReasonOnlineNotPossible, na, 0},
 	{"approval nobody asked for", ttq(emv.TTQOnlineCryptogramRequired), kernel.Declined, kernel.ReasonUnaskedApproval, na, 0},
-	{"approval nobody asked for, allowed", both(ttq(emv.TTQOnlineCryptogramRequired), func(s *scene) { s.cfg.AllowUnaskedTC = true }), kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
-	{"cryptogram information as a tag", func(s *scene) { s.gpo.Set(emv.TagCID, []byte{0x40}) }, kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
-	{"cryptogram information contradicts", func(s *scene) { s.gpo.Set(emv.TagCID, []byte{0x80}) }, kernel.EndApplication, kernel.ReasonContradictoryData, na, 0},
-	{"reserved cryptogram", func(s *scene) { s.gpo.Set(emv.TagIAD, unhex(s, "07010103B0000001")) }, kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
-	{"foreign issuer data without information", func(s *scene) { s.gpo.Set(emv.TagIAD, unhex(s, "AABB")) }, kernel.EndApplication, kernel.ReasonMissingData, na, 0},
+	{"approval nobody asked for, allowed", both(ttq(emv.TTQOnlineCryptogramRequired), func(s *scene) { s.cfg.AllowUnaskedTC = true }),
+		kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
+	{"cryptogram information as a tag", func(s *scene) { s.gpo.Set(emv.TagCID, []byte{0x40}) },
+		kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
+	{"cryptogram information contradicts", func(s *scene) { s.gpo.Set(emv.TagCID, []byte{0x80}) },
+		kernel.EndApplication, kernel.ReasonContradictoryData, na, 0},
+	{"reserved cryptogram", func(s *scene) { s.gpo.Set(emv.TagIAD, unhex(s, "07010103B0000001")) },
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"foreign issuer data without information", func(s *scene) { s.gpo.Set(emv.TagIAD, unhex(s, "AABB")) },
+		kernel.EndApplication, kernel.ReasonMissingData, na, 0},
 
 	// Data of the answer.
 	{"no AIP", drop(emv.TagAIP), kernel.EndApplication, kernel.ReasonMissingData, na, 0},
@@ -139,117 +148,170 @@ var table = []row{
 	{"no issuer data", drop(emv.TagIAD), kernel.EndApplication, kernel.ReasonMissingData, na, 0},
 	{"approved without track 2", drop(emv.TagTrack2), kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
 	{"online without track 2", both(online, drop(emv.TagTrack2)), kernel.EndApplication, kernel.ReasonMissingData, na, 0},
-	{"short counter", func(s *scene) { s.late = func(s *scene) { s.gpo.Set(emv.TagATC, []byte{1}) } }, kernel.EndApplication, kernel.ReasonMissingData, na, 0},
-	{"long qualifiers", late(func(s *scene) { s.gpo.Set(emv.TagCTQ, []byte{0, 0, 0}) }), kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
-	{"broken track 2", late(func(s *scene) { s.gpo.Set(emv.TagTrack2, []byte{0xEE}) }), kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
-	{"broken AFL", late(func(s *scene) { s.gpo.Set(emv.TagAFL, []byte{8, 1, 1}) }), kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
-	{"endless AFL", late(func(s *scene) { s.gpo.Set(emv.TagAFL, []byte{8, 1, 40, 0}) }), kernel.EndApplication, kernel.ReasonTooManyRecords, na, 0},
+	{"short counter", func(s *scene) { s.late = func(s *scene) { s.gpo.Set(emv.TagATC, []byte{1}) } },
+		kernel.EndApplication, kernel.ReasonMissingData, na, 0},
+	{"long qualifiers", late(func(s *scene) { s.gpo.Set(emv.TagCTQ, []byte{0, 0, 0}) }),
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"broken track 2", late(func(s *scene) { s.gpo.Set(emv.TagTrack2, []byte{0xEE}) }),
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"broken AFL", late(func(s *scene) { s.gpo.Set(emv.TagAFL, []byte{8, 1, 1}) }),
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"endless AFL", late(func(s *scene) { s.gpo.Set(emv.TagAFL, []byte{8, 1, 40, 0}) }),
+		kernel.EndApplication, kernel.ReasonTooManyRecords, na, 0},
 	{"twice the counter", func(s *scene) {
 		s.answer[1] = apdu.OK.Append(tlv.Wrap(emv.TagResponse2, unhex(s, "9F36020003 9F36020004")))
 	}, kernel.EndApplication, kernel.ReasonDuplicateData, na, 0},
-	{"format 1", func(s *scene) { s.answer[1] = unhex(s, "8006 7C00 08010100 9000") }, kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"format 1", func(s *scene) { s.answer[1] = unhex(s, "8006 7C00 08010100 9000") },
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
 	{"empty answer", func(s *scene) { s.answer[1] = unhex(s, "9000") }, kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
 	{"one byte", func(s *scene) { s.answer[1] = unhex(s, "90") }, kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
-	{"bytes behind the template", func(s *scene) { s.answer[1] = unhex(s, "7700 5A00 9000") }, kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"bytes behind the template", func(s *scene) { s.answer[1] = unhex(s, "7700 5A00 9000") },
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
 
 	// Records.
 	{"record refused", func(s *scene) { s.answer[4] = unhex(s, "6A83") }, kernel.EndApplication, kernel.ReasonRecordRefused, na, 0},
 	{"last record refused", func(s *scene) { s.answer[5] = unhex(s, "6985") }, kernel.EndApplication, kernel.ReasonRecordRefused, na, 0},
-	{"record without template", func(s *scene) { s.answer[2] = unhex(s, "5A00 9000") }, kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
-	{"record torn short", func(s *scene) { s.answer[3] = unhex(s, "7005 9F4701 9000") }, kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"record without template", func(s *scene) { s.answer[2] = unhex(s, "5A00 9000") },
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"record torn short", func(s *scene) { s.answer[3] = unhex(s, "7005 9F4701 9000") },
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
 	{"no number in the records", drop(emv.TagPAN), kernel.EndApplication, kernel.ReasonMissingData, na, 0},
 	{"no expiry date", drop(emv.TagExpiryDate), kernel.EndApplication, kernel.ReasonMissingData, na, 0},
-	{"impossible expiry date", late(func(s *scene) { s.data.Set(emv.TagExpiryDate, unhex(s, "300231")) }), kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
-	{"expiry date twice", late(func(s *scene) { s.last.Set(emv.TagExpiryDate, unhex(s, "301231")) }), kernel.EndApplication, kernel.ReasonDuplicateData, na, 0},
-	{"the same sequence number twice is no harm", func(s *scene) { s.data.Set(emv.TagPANSequence, unhex(s, "01")) }, kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
-	{"two sequence numbers", func(s *scene) { s.data.Set(emv.TagPANSequence, unhex(s, "02")) }, kernel.EndApplication, kernel.ReasonContradictoryData, na, 0},
-	{"track 2 of another card", func(s *scene) { s.gpo.Set(emv.TagTrack2, unhex(s, "6299991000000028D30122010000000F")) }, kernel.EndApplication, kernel.ReasonContradictoryData, na, 0},
+	{"impossible expiry date", late(func(s *scene) { s.data.Set(emv.TagExpiryDate, unhex(s, "300231")) }),
+		kernel.EndApplication, kernel.ReasonCardAnswerMalformed, na, 0},
+	{"expiry date twice", late(func(s *scene) { s.last.Set(emv.TagExpiryDate, unhex(s, "301231")) }),
+		kernel.EndApplication, kernel.ReasonDuplicateData, na, 0},
+	{"the same sequence number twice is no harm", func(s *scene) { s.data.Set(emv.TagPANSequence, unhex(s, "01")) },
+		kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
+	{"two sequence numbers", func(s *scene) { s.data.Set(emv.TagPANSequence, unhex(s, "02")) },
+		kernel.EndApplication, kernel.ReasonContradictoryData, na, 0},
+	{"track 2 of another card", func(s *scene) { s.gpo.Set(emv.TagTrack2, unhex(s, "6299991000000028D30122010000000F")) },
+		kernel.EndApplication, kernel.ReasonContradictoryData, na, 0},
 
 	// Expiry and exception file.
-	{"last day", func(s *scene) { s.data.Set(emv.TagExpiryDate, unhex(s, "261121")) }, kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
+	{"last day", func(s *scene) { s.data.Set(emv.TagExpiryDate, unhex(s, "261121")) },
+		kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
 	{"expired", expired, kernel.Declined, kernel.ReasonExpired, na, 0},
 	{"expired, card wants online", both(expired, ctq(emv.CTQOnlineIfExpired)), kernel.OnlineRequest, kernel.ReasonExpiredOnline, none, 0},
-	{"expired, card wants online, no line", both(expired, ctq(emv.CTQOnlineIfExpired), offlineOnly), kernel.Declined, kernel.ReasonExpired, na, 0},
+	{"expired, card wants online, no line", both(expired, ctq(emv.CTQOnlineIfExpired), offlineOnly),
+		kernel.Declined, kernel.ReasonExpired, na, 0},
 	{"stop list", func(s *scene) {
 		s.cfg.ExceptionFile = func(n pan.Number) bool { return n.Reveal() == testPAN }
 	}, kernel.Declined, kernel.ReasonExceptionFile, na, 0},
-	{"not on the stop list", func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return false } }, kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
+	{"not on the stop list", func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return false } },
+		kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
 
 	// Cardholder verification.
 	{"PIN", both(online, ctq(emv.CTQOnlinePIN), ttq(emv.TTQCVMRequired)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, 0},
-	{"PIN the card wants though the reader does not", both(online, ctq(emv.CTQOnlinePIN)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, 0},
+	{"PIN the card wants though the reader does not", both(online, ctq(emv.CTQOnlinePIN)),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, 0},
 	{"PIN goes before the phone", both(online, ctq(emv.CTQOnlinePIN, emv.CTQCDCVM)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, 0},
 	{"phone", both(online, ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, code, 0},
-	{"phone goes before signature", both(online, ctq(emv.CTQCDCVM, emv.CTQSignature)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, code, 0},
-	{"phone offline, signed", both(ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired)), kernel.Approved, kernel.ReasonApproved, code, kernel.ODAPassed},
-	{"phone offline, signed copy differs", both(ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired), func(s *scene) { s.signCTQ = []byte{0, 0} }), kernel.Declined, kernel.ReasonNoCVM, na, 0},
+	{"phone goes before signature", both(online, ctq(emv.CTQCDCVM, emv.CTQSignature)),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, code, 0},
+	{"phone offline, signed", both(ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired)),
+		kernel.Approved, kernel.ReasonApproved, code, kernel.ODAPassed},
+	{"phone offline, signed copy differs", both(ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired), func(s *scene) { s.signCTQ = []byte{0, 0} }),
+		kernel.Declined, kernel.ReasonNoCVM, na, 0},
 	{"signature", both(ctq(emv.CTQSignature), ttq(emv.TTQCVMRequired)), kernel.Approved, kernel.ReasonApproved, sign, kernel.ODAPassed},
-	{"signature online", both(online, ctq(emv.CTQSignature), ttq(emv.TTQCVMRequired)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, sign, 0},
+	{"signature online", both(online, ctq(emv.CTQSignature), ttq(emv.TTQCVMRequired)),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, sign, 0},
 	{"nothing in common", both(online, ctq(), ttq(emv.TTQCVMRequired)), kernel.Declined, kernel.ReasonNoCVM, na, 0},
-	{"nothing in common, other interface", both(online, ttq(emv.TTQCVMRequired), func(s *scene) { s.cfg.SwitchIfNoCVM = true }), kernel.TryAnotherInterface, kernel.ReasonNoCVM, na, 0},
-	{"card wants a PIN, reader has no pad", both(online, ctq(emv.CTQOnlinePIN), without(emv.TTQOnlinePIN)), kernel.Declined, kernel.ReasonNoCVM, na, 0},
-	{"card wants PIN or signature, reader signs", both(online, ctq(emv.CTQOnlinePIN, emv.CTQSignature), without(emv.TTQOnlinePIN)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, sign, 0},
-	{"card wants a signature, reader cannot", both(ctq(emv.CTQSignature), without(emv.TTQSignature)), kernel.Declined, kernel.ReasonNoCVM, na, 0},
+	{"nothing in common, other interface", both(online, ttq(emv.TTQCVMRequired), func(s *scene) { s.cfg.SwitchIfNoCVM = true }),
+		kernel.TryAnotherInterface, kernel.ReasonNoCVM, na, 0},
+	{"card wants a PIN, reader has no pad", both(online, ctq(emv.CTQOnlinePIN), without(emv.TTQOnlinePIN)),
+		kernel.Declined, kernel.ReasonNoCVM, na, 0},
+	{"card wants PIN or signature, reader signs", both(online, ctq(emv.CTQOnlinePIN, emv.CTQSignature), without(emv.TTQOnlinePIN)),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, sign, 0},
+	{"card wants a signature, reader cannot", both(ctq(emv.CTQSignature), without(emv.TTQSignature)),
+		kernel.Declined, kernel.ReasonNoCVM, na, 0},
 	{"PIN for an offline approval goes online", ctq(emv.CTQOnlinePIN), kernel.OnlineRequest, kernel.ReasonPINOnline, pin, kernel.ODAPassed},
 	{"no qualifiers, nothing required", both(online, noCTQ), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, 0},
-	{"no qualifiers, signature first", both(online, noCTQ, ttq(emv.TTQCVMRequired)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, sign, 0},
-	{"no qualifiers, then PIN", both(online, noCTQ, ttq(emv.TTQCVMRequired), without(emv.TTQSignature)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, 0},
-	{"no qualifiers, no way", both(online, noCTQ, ttq(emv.TTQCVMRequired), without(emv.TTQSignature, emv.TTQOnlinePIN)), kernel.Declined, kernel.ReasonNoCVM, na, 0},
+	{"no qualifiers, signature first", both(online, noCTQ, ttq(emv.TTQCVMRequired)),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, sign, 0},
+	{"no qualifiers, then PIN", both(online, noCTQ, ttq(emv.TTQCVMRequired), without(emv.TTQSignature)),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, 0},
+	{"no qualifiers, no way", both(online, noCTQ, ttq(emv.TTQCVMRequired), without(emv.TTQSignature, emv.TTQOnlinePIN)),
+		kernel.Declined, kernel.ReasonNoCVM, na, 0},
 
 	// Offline data authentication.
 	{"bad signature", badSignature, kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"bad signature, card wants online", both(badSignature, ctq(emv.CTQOnlineIfODAFails)), kernel.OnlineRequest, kernel.ReasonODAFailedOnline, none, kernel.ODAFailed},
-	{"bad signature, card wants online, no line", both(badSignature, ctq(emv.CTQOnlineIfODAFails), offlineOnly), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"bad signature, card wants contact", both(badSignature, ctq(emv.CTQSwitchIfODAFails)), kernel.TryAnotherInterface, kernel.ReasonODAFailedSwitch, na, kernel.ODAFailed},
-	{"bad signature, card wants contact, none there", both(badSignature, ctq(emv.CTQSwitchIfODAFails), without(emv.TTQContact)), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"bad signature, online goes before contact", both(badSignature, ctq(emv.CTQOnlineIfODAFails, emv.CTQSwitchIfODAFails)), kernel.OnlineRequest, kernel.ReasonODAFailedOnline, none, kernel.ODAFailed},
+	{"bad signature, card wants online", both(badSignature, ctq(emv.CTQOnlineIfODAFails)),
+		kernel.OnlineRequest, kernel.ReasonODAFailedOnline, none, kernel.ODAFailed},
+	{"bad signature, card wants online, no line", both(badSignature, ctq(emv.CTQOnlineIfODAFails), offlineOnly),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"bad signature, card wants contact", both(badSignature, ctq(emv.CTQSwitchIfODAFails)),
+		kernel.TryAnotherInterface, kernel.ReasonODAFailedSwitch, na, kernel.ODAFailed},
+	{"bad signature, card wants contact, none there", both(badSignature, ctq(emv.CTQSwitchIfODAFails), without(emv.TTQContact)),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"bad signature, online goes before contact", both(badSignature, ctq(emv.CTQOnlineIfODAFails, emv.CTQSwitchIfODAFails)),
+		kernel.OnlineRequest, kernel.ReasonODAFailedOnline, none, kernel.ODAFailed},
 	{"no signature", drop(emv.TagSDAD), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"no dynamic authentication in the profile", func(s *scene) { s.gpo.Set(emv.TagAIP, unhex(s, "5C00")) }, kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"no dynamic authentication in the profile", func(s *scene) { s.gpo.Set(emv.TagAIP, unhex(s, "5C00")) },
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"no issuer certificate", drop(emv.TagIssuerCertificate), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"no issuer exponent", drop(emv.TagIssuerExponent), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"no card certificate", drop(emv.TagICCCertificate), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"no card exponent", drop(emv.TagICCExponent), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"no CA index", drop(emv.TagCAIndex), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"unknown CA", late(func(s *scene) { s.issuer.Set(emv.TagCAIndex, []byte{0x77}) }), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"unknown CA", late(func(s *scene) { s.issuer.Set(emv.TagCAIndex, []byte{0x77}) }),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"no CA keys", func(s *scene) { s.cfg.CAKeys = nil }, kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"issuer revoked", func(s *scene) { s.cfg.CAKeys.Revoke(emv.RIDUnionPay, 0xE0, [3]byte{0, 0, 7}) }, kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"issuer revoked", func(s *scene) { s.cfg.CAKeys.Revoke(emv.RIDUnionPay, 0xE0, [3]byte{0, 0, 7}) },
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"issuer certificate changed", flip(issuer, emv.TagIssuerCertificate), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"card certificate changed", flip(icc, emv.TagICCCertificate), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"signed record changed", late(func(s *scene) { s.data.Set(emv.TagExpiryDate, unhex(s, "351231")) }), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"profile changed", late(func(s *scene) { s.gpo.Set(emv.TagAIP, unhex(s, "7C01")) }), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"counter changed", late(func(s *scene) { s.gpo.Set(emv.TagATC, unhex(s, "0004")) }), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"signed record changed", late(func(s *scene) { s.data.Set(emv.TagExpiryDate, unhex(s, "351231")) }),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"profile changed", late(func(s *scene) { s.gpo.Set(emv.TagAIP, unhex(s, "7C01")) }),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"counter changed", late(func(s *scene) { s.gpo.Set(emv.TagATC, unhex(s, "0004")) }),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"random number of the card changed", flip(last, emv.TagCardAuthData), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"signature for another amount", late(func(s *scene) { s.tx.Amount = money.New(1251, money.CNY) }), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"replayed signature", late(func(s *scene) { s.tx.UnpredictableNumber[3]++ }), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"short card authentication data", late(func(s *scene) { s.last.Set(emv.TagCardAuthData, []byte{1, 2}) }), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"signature for another amount", late(func(s *scene) { s.tx.Amount = money.New(1251, money.CNY) }),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"replayed signature", late(func(s *scene) { s.tx.UnpredictableNumber[3]++ }),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"short card authentication data", late(func(s *scene) { s.last.Set(emv.TagCardAuthData, []byte{1, 2}) }),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"certificate expired", func(s *scene) {
 		s.data.Set(emv.TagExpiryDate, unhex(s, "351231"))
 		s.tx.Date = s.tx.Date.AddDate(5, 0, 0)
 	}, kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 
 	// Versions of the dynamic signature.
-	{"version 00 is not taken", both(version(0, "0020"), without(emv.TTQFDDA01)), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
+	{"version 00 is not taken", both(version(0, "0020"), without(emv.TTQFDDA01)),
+		kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
 	{"version 00 is taken", both(version(0, "0020"), allow00), kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
 	{"version 00 of a newer card", both(version(0, "0030"), allow00), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"version 00 of a newer card, reader without 01", both(version(0, "0030"), allow00, without(emv.TTQFDDA01)), kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
+	{"version 00 of a newer card, reader without 01", both(version(0, "0030"), allow00, without(emv.TTQFDDA01)),
+		kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
 	{"version 01 of an older card", version(1, "0020"), kernel.Declined, kernel.ReasonODAFailed, na, kernel.ODAFailed},
-	{"version 00, phone offline has no signed copy", both(version(0, "0020"), allow00, ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired)), kernel.Declined, kernel.ReasonNoCVM, na, 0},
+	{"version 00, phone offline has no signed copy", both(version(0, "0020"), allow00, ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired)),
+		kernel.Declined, kernel.ReasonNoCVM, na, 0},
 
 	// Offline data authentication of an online transaction.
 	{"deferred", deferred, kernel.Approved, kernel.ReasonDeferred, none, kernel.ODAPassed},
-	{"deferred is off by default", both(deferred, func(s *scene) { s.cfg.ODAForOnline = false }), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, 0},
-	{"deferred needs the reader's bit", both(deferred, without(emv.TTQODAForOnline)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, 0},
-	{"deferred needs the card's bit", both(deferred, func(s *scene) { s.sel.FCI = newScene(s).sel.FCI }), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, 0},
+	{"deferred is off by default", both(deferred, func(s *scene) { s.cfg.ODAForOnline = false }),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, 0},
+	{"deferred needs the reader's bit", both(deferred, without(emv.TTQODAForOnline)),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, 0},
+	{"deferred needs the card's bit", both(deferred, func(s *scene) { s.sel.FCI = newScene(s).sel.FCI }),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, 0},
 	{"deferred with a bad signature", both(deferred, badSignature), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, kernel.ODAFailed},
 	{"deferred with a PIN", both(deferred, ctq(emv.CTQOnlinePIN)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, kernel.ODAPassed},
 	{"deferred, expired", both(deferred, expired), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, kernel.ODAPassed},
-	{"deferred, stop list", both(deferred, func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return true } }), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, kernel.ODAPassed},
+	{"deferred, stop list", both(deferred, func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return true } }),
+		kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, kernel.ODAPassed},
 
 	// Application not for this kernel.
 	{"no PDOL", func(s *scene) { s.sel.FCI = fci(s) }, kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
-	{"PDOL without qualifiers", func(s *scene) { s.sel.FCI = fci(s, tlv.Append(nil, emv.TagPDOL, unhex(s, "9F3704"))) }, kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
-	{"broken PDOL", func(s *scene) { s.sel.FCI = fci(s, tlv.Append(nil, emv.TagPDOL, unhex(s, "9F66049F"))) }, kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
-	{"greedy PDOL", func(s *scene) { s.sel.FCI = fci(s, tlv.Append(nil, emv.TagPDOL, unhex(s, "9F6604 9F4EFA"))) }, kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
+	{"PDOL without qualifiers", func(s *scene) { s.sel.FCI = fci(s, tlv.Append(nil, emv.TagPDOL, unhex(s, "9F3704"))) },
+		kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
+	{"broken PDOL", func(s *scene) { s.sel.FCI = fci(s, tlv.Append(nil, emv.TagPDOL, unhex(s, "9F66049F"))) },
+		kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
+	{"greedy PDOL", func(s *scene) { s.sel.FCI = fci(s, tlv.Append(nil, emv.TagPDOL, unhex(s, "9F6604 9F4EFA"))) },
+		kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
 	{"no FCI", func(s *scene) { s.sel.FCI = nil }, kernel.SelectNext, kernel.ReasonNotThisKernel, na, 0},
 
 	// The card leaves.
@@ -362,6 +424,52 @@ func TestDataRecord(t *testing.T) {
 	}
 }
 
+// A card pays when it answers its last record, so a payment that is bound to fail ends before.
+func TestHopelessPaymentIsNotMade(t *testing.T) {
+	const beforeLast, all = 4, 5
+	for name, x := range map[string]struct {
+		change   func(*scene)
+		commands int
+	}{
+		"good":                            {func(*scene) {}, all},
+		"expired":                         {expired, beforeLast},
+		"stop list":                       {func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return true } }, beforeLast},
+		"no verification in common":       {ttq(emv.TTQCVMRequired), beforeLast},
+		"unknown CA":                      {late(func(s *scene) { s.issuer.Set(emv.TagCAIndex, []byte{0x77}) }), beforeLast},
+		"card certificate changed":        {flip(icc, emv.TagICCCertificate), beforeLast},
+		"PIN goes online":                 {ctq(emv.CTQOnlinePIN), beforeLast},
+		"phone has still to prove itself": {both(ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired)), all},
+		"phone, but expired":              {both(ctq(emv.CTQCDCVM), ttq(emv.TTQCVMRequired), expired), beforeLast},
+		"remainder may still come":        {drop(emv.TagICCRemainder), all},
+		"dynamic signature comes last":    {badSignature, all},
+	} {
+		s := newScene(t)
+		x.change(s)
+		o := s.run()
+		if s.commands != x.commands {
+			t.Errorf("%s: %d commands, want %d (%v, %v)", name, s.commands, x.commands, o.Kind, o.Reason)
+		}
+	}
+}
+
+// The tag list or a remainder may stand in the last record: what was foreseen without it does not count.
+func TestChainEndsInLastRecord(t *testing.T) {
+	for _, tag := range []tlv.Tag{emv.TagICCRemainder, emv.TagIssuerRemainder} {
+		s := newScene(t)
+		s.late = func(s *scene) {
+			for _, d := range []*emv.Data{&s.issuer, &s.icc} {
+				if b, ok := d.Value(tag); ok {
+					s.last.Set(tag, b)
+					d.Delete(tag)
+				}
+			}
+		}
+		if o := s.run(); o.Kind != kernel.Approved {
+			t.Errorf("%v in the last record: %v, %v, %v", tag, o.Kind, o.Reason, o.Detail)
+		}
+	}
+}
+
 // What a torn payment needs to be recovered.
 func TestTornAndResumed(t *testing.T) {
 	for gone := 2; gone <= 5; gone++ {
@@ -391,6 +499,9 @@ func TestSettleAndAbandon(t *testing.T) {
 		change(s)
 		s.answer[5] = nil
 		s.sign()
+		if s.late != nil {
+			s.late(s)
+		}
 		m := kernel.New(s.cfg, s.tx, s.sel)
 		s.play(m, m.Start())
 		return m
@@ -399,7 +510,7 @@ func TestSettleAndAbandon(t *testing.T) {
 	if o.Kind != kernel.Approved || o.Reason != kernel.ReasonRecoveredByBalance || o.ODA.Status != kernel.ODANotPerformed || !o.Data.Has(emv.TagAC) {
 		t.Errorf("settled: %v %v", o.Kind, o.Reason)
 	}
-	if o = torn(expired).Settle(kernel.ReasonRecoveredByBalance).Outcome; o.Kind != kernel.Declined || o.Reason != kernel.ReasonExpired {
+	if o = torn(both(expired, drop(emv.TagCAIndex))).Settle(kernel.ReasonRecoveredByBalance).Outcome; o.Kind != kernel.Declined || o.Reason != kernel.ReasonExpired {
 		t.Errorf("settled though expired: %v %v", o.Kind, o.Reason)
 	}
 	if o = torn(func(*scene) {}).Abandon(kernel.ReasonInterrupted).Outcome; o.Kind != kernel.EndApplication || o.Reason != kernel.ReasonInterrupted {

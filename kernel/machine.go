@@ -44,7 +44,8 @@ type Machine struct {
 	signed   []oda.Record
 	identity Identity
 
-	lastProves bool // see LastProves
+	lastProves bool       // see LastProves
+	icc        oda.ICCKey // recovered from what has been read so far; zero: not yet
 }
 
 // Identity is the record that held the account number, to recognise the card again.
@@ -336,6 +337,9 @@ func (m *Machine) addRecord(at emv.AFLRecord, b []byte) Reason {
 	}
 	if data.Has(emv.TagPAN) {
 		m.identity = Identity{Record: at, Raw: append([]byte(nil), b...)}
+	}
+	if at.Signed || data.Has(emv.TagSDATagList) || data.Has(emv.TagIssuerRemainder) || data.Has(emv.TagICCRemainder) {
+		m.icc = oda.ICCKey{} // the chain covers more than it did
 	}
 	if at.Signed {
 		m.signed = append(m.signed, oda.Record{SFI: at.SFI, Raw: append([]byte(nil), b...)})

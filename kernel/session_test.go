@@ -167,7 +167,8 @@ func (s *session) play(t *testing.T, sc *scene, live bool) {
 	t.Helper()
 	m := kernel.New(sc.cfg, sc.tx, sc.sel)
 	a := m.Start()
-	for n := 0; a.Outcome == nil; n++ {
+	n := 0
+	for ; a.Outcome == nil; n++ {
 		command := a.Send.Bytes()
 		switch {
 		case live:
@@ -186,9 +187,12 @@ func (s *session) play(t *testing.T, sc *scene, live bool) {
 		}
 	}
 	got := describe(*a.Outcome)
-	if *update {
-		s.outcome = got
-	} else if got != s.outcome {
+	switch {
+	case *update:
+		s.outcome, s.lines = got, s.lines[:n]
+	case got != s.outcome:
 		t.Errorf("%s\nwant %s", got, s.outcome)
+	case n != len(s.lines):
+		t.Errorf("%d commands, the session has %d", n, len(s.lines))
 	}
 }

@@ -328,6 +328,17 @@ func (a *Acquirer) Describe(r *journal.Row) glossary.Term {
 	return glossary.Term{EN: kind.EN + ": " + string(code) + " " + meaning.EN, ZH: kind.ZH + "：" + string(code) + " " + meaning.ZH}
 }
 
+// AccountName names an account for people.
+func (a *Acquirer) AccountName(account ledger.Account) string {
+	if account == AccountScheme {
+		return "scheme"
+	}
+	if place := int(account - firstMerchant); place >= 0 && place < len(a.deps.Merchants) {
+		return a.deps.Merchants[place].Name
+	}
+	return fmt.Sprintf("account %d", account)
+}
+
 // Book gives the ledger for display and checks; it belongs to the writer.
 func (a *Acquirer) Book() *ledger.Book { return a.state.book }
 

@@ -3,6 +3,7 @@ package acquirer
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -156,7 +157,7 @@ func (a *Acquirer) openRequest(sealed []byte) *unionpay.FinancialRequest {
 // and reversals that nobody acknowledged are sent again.
 func (a *Acquirer) Rearm(time.Time) []journal.Effect {
 	var effects []journal.Effect
-	for _, key := range sortedKeys(a.state.payments) {
+	for _, key := range slices.Sorted(maps.Keys(a.state.payments)) {
 		p := a.state.payments[key]
 		if p.status != pending {
 			continue
@@ -170,7 +171,7 @@ func (a *Acquirer) Rearm(time.Time) []journal.Effect {
 		}
 		effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
 	}
-	for _, key := range sortedKeys(a.state.outgoing) {
+	for _, key := range slices.Sorted(maps.Keys(a.state.outgoing)) {
 		v := a.state.outgoing[key]
 		if v.done {
 			continue
@@ -180,13 +181,4 @@ func (a *Acquirer) Rearm(time.Time) []journal.Effect {
 		}
 	}
 	return append(effects, a.queue.Resume()...)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -5,6 +5,7 @@
 package delivery
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -86,13 +87,8 @@ func (q *Queue) Len() int { return len(q.entries) }
 
 // Resume gives the effects that send everything again, in order of key: what a role does after a restart or a new connection.
 func (q *Queue) Resume() []journal.Effect {
-	keys := make([]string, 0, len(q.entries))
-	for key := range q.entries {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
 	var effects []journal.Effect
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(q.entries)) {
 		effects = append(effects, q.attempt(key)...)
 	}
 	return effects
@@ -102,7 +98,8 @@ func (q *Queue) Resume() []journal.Effect {
 // any other answer is sent again, so nobody may keep such an answer as the first one.
 func Definite(code unionpay.ResponseCode) bool {
 	switch code {
-	case unionpay.IssuerInoperative, unionpay.NetworkUnreachable, unionpay.SystemFault, unionpay.IssuerTimeout, unionpay.CutOverInProgress:
+	case unionpay.IssuerInoperative, unionpay.NetworkUnreachable, unionpay.SystemFault, unionpay.IssuerTimeout, unionpay.CutOverInProgress,
+		unionpay.MACError:
 		return false
 	}
 	return true

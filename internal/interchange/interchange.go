@@ -295,3 +295,6 @@ func (s *Switch) Describe(r *journal.Row) glossary.Term {
 	kind, meaning := r.Kind.Term(), code.Term()
 	return glossary.Term{EN: kind.EN + ": " + string(code) + " " + meaning.EN, ZH: kind.ZH + "：" + string(code) + " " + meaning.ZH}
 }
+
+// Outstanding is the number of reversals that issuers have not acknowledged yet.
+func (s *Switch) Outstanding() int { return s.reversals.Len() }

@@ -1,6 +1,7 @@
 package interchange
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -88,7 +89,7 @@ func (s *Switch) acknowledged(now time.Time, ev *journal.Event, m *unionpay.Reve
 // nobody acknowledged are sent again.
 func (s *Switch) Rearm(time.Time) []journal.Effect {
 	var effects []journal.Effect
-	for _, key := range sortedKeys(s.state.payments) {
+	for _, key := range slices.Sorted(maps.Keys(s.state.payments)) {
 		p := s.state.payments[key]
 		if p.status != pending {
 			continue
@@ -101,7 +102,7 @@ func (s *Switch) Rearm(time.Time) []journal.Effect {
 			}
 		}
 	}
-	for _, key := range sortedKeys(s.state.reversals) {
+	for _, key := range slices.Sorted(maps.Keys(s.state.reversals)) {
 		v := s.state.reversals[key]
 		if m := s.reopen(v); m != nil {
 			s.reversals.Restore(key, v.to, m)
@@ -129,13 +130,4 @@ func (s *Switch) reopen(v *reversal) *unionpay.ReversalRequest {
 		return built
 	}
 	return nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -220,7 +220,6 @@ func (c *counter) use(atc uint16) {
 const (
 	AccountScheme  ledger.Account = 1 // what the bank owes the scheme for its cardholders
 	AccountFunding ledger.Account = 2 // where opening money comes from
-	AccountPurses  ledger.Account = 3 // money that left accounts for the chips of purses, in total
 
 	accountsPerCard = 10
 	firstCard       = 1000
@@ -231,3 +230,18 @@ const (
 
 func accountOf(card int64) ledger.Account { return ledger.Account(firstCard + card*accountsPerCard) }
 func purseOf(card int64) ledger.Account   { return ledger.Account(firstCard + card*accountsPerCard + 1) }
+
+// AccountName names an account of the bank's books for people: the bank's own, or a card's by the card's id.
+func AccountName(a ledger.Account) string {
+	switch {
+	case a == AccountScheme:
+		return "scheme"
+	case a == AccountFunding:
+		return "funding"
+	case a >= firstCard && (a-firstCard)%accountsPerCard == 0:
+		return fmt.Sprintf("account of card %d", (a-firstCard)/accountsPerCard)
+	case a >= firstCard && (a-firstCard)%accountsPerCard == 1:
+		return fmt.Sprintf("purse of card %d", (a-firstCard)/accountsPerCard)
+	}
+	return fmt.Sprintf("account %d", a)
+}

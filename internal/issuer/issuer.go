@@ -272,6 +272,9 @@ func (i *Issuer) Describe(r *journal.Row) glossary.Term {
 	}
 }
 
+// AccountName names an account for people.
+func (i *Issuer) AccountName(a ledger.Account) string { return AccountName(a) }
+
 // Book gives the ledger for display and checks; it belongs to the writer.
 func (i *Issuer) Book() *ledger.Book { return i.state.book }
 

@@ -3,6 +3,7 @@ package pos
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -314,12 +315,7 @@ func (t *Till) Replay(r *journal.Row) error { return t.state.apply(r) }
 // offline payments are sent again.
 func (t *Till) Rearm(time.Time) []journal.Effect {
 	var effects []journal.Effect
-	keys := make([]string, 0, len(t.state.payments))
-	for key := range t.state.payments {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(t.state.payments)) {
 		p := t.state.payments[key]
 		if p.status != pending && p.status != timedOut {
 			continue

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"tapnet/card"
+	"tapnet/internal/personalization"
+	"tapnet/money"
+)
+
+// holder is a made-up person's card: the chip with its memory, and the PIN the person knows. One tap at a time.
+type holder struct {
+	mu       sync.Mutex
+	personal *personalization.Card
+	chip     *card.Card
+}
+
+// state reads the chip's memory, as the card itself would at power-on. The caller holds mu.
+func (h *holder) state() card.State { return h.chip.State() }
+
+// purse is the money on the chip.
+func (h *holder) purse(currency money.Currency) money.Amount {
+	return money.New(h.state().Applications[0].Purses[0].Balance, currency)
+}
+
+// chipFile is a card's memory as a file that is replaced whole: after a crash it holds the old state or the new one.
+type chipFile struct {
+	path    string
+	initial card.State
+}
+
+// Load reads the file; a card that was never used has its initial state.
+func (f *chipFile) Load() (card.State, error) {
+	b, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.initial, nil
+	}
+	if err != nil {
+		return card.State{}, fmt.Errorf("read card memory: %w", err)
+	}
+	var s card.State
+	if err := s.UnmarshalBinary(b); err != nil {
+		return card.State{}, fmt.Errorf("read card memory %s: %w", filepath.Base(f.path), err)
+	}
+	return s, nil
+}
+
+// Commit writes a new file, makes it durable, and puts it in the place of the old one.
+func (f *chipFile) Commit(s *card.State) error {
+	b, err := s.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	return replaceFile(f.path, b)
+}
+
+// replaceFile writes a file in one atomic and durable step.
+func replaceFile(path string, content []byte) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new*")
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", filepath.Base(path), err)
+	}
+	defer func() { _ = os.Remove(temporary.Name()) }()
+	_, writeErr := temporary.Write(content)
+	if err := errors.Join(writeErr, temporary.Sync(), temporary.Close()); err != nil {
+		return fmt.Errorf("replace %s: %w", filepath.Base(path), err)
+	}
+	if err := os.Rename(temporary.Name(), path); err != nil {
+		return fmt.Errorf("replace %s: %w", filepath.Base(path), err)
+	}
+	if err := syncDirectory(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("replace %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package app
+
+import (
+	"tapnet/internal/acquirer"
+	"tapnet/internal/clock"
+	"tapnet/internal/hsm"
+	"tapnet/internal/hsm/keyring"
+	"tapnet/internal/interchange"
+	"tapnet/internal/issuer"
+	"tapnet/internal/personalization"
+	"tapnet/internal/pos"
+	"tapnet/money"
+)
+
+// The roles that `up` can run, in the order in which they start. A later one calls an earlier one.
+const (
+	RoleSwitch   = "switch"
+	RoleIssuer   = "issuer"
+	RoleAcquirer = "acquirer"
+	RolePOS      = "pos"
+)
+
+// Roles is the one list of roles.
+func Roles() []string { return []string{RoleSwitch, RoleIssuer, RoleAcquirer, RolePOS} }
+
+// Sides of an institution's working keys: what it shares with terminals, and with members of the network.
+const (
+	sideTerminal = "terminal"
+	sideNetwork  = "network"
+)
+
+// calendar is the business calendar of the test world: Shanghai, midnight.
+func calendar() clock.Calendar { return clock.Calendar{Zone: clock.Shanghai()} }
+
+func (n *Network) newSwitch() (Role, *keyring.Ring, error) {
+	p := n.options.Profile
+	ring, err := n.vaults.ring(p.Switch, sideNetwork, hsm.X99CBC, hsm.ModeBoth)
+	if err != nil {
+		return nil, nil, err
+	}
+	var routes []interchange.Route
+	for _, i := range p.Issuers {
+		routes = append(routes, interchange.Route{Prefix: i.Prefix, Issuer: i.Institution})
+	}
+	role, err := interchange.New(interchange.Deps{
+		Institution: p.Switch, Routes: routes, Vault: n.vaults[p.Switch], PINKey: ring.PINKey, SealKey: keyMessageSeal, Calendar: calendar(),
+	})
+	return role, ring, err
+}
+
+func (n *Network) newIssuer(i personalization.Issuer) (*issuer.Issuer, *keyring.Ring, error) {
+	ring, err := n.vaults.ring(i.Institution, sideNetwork, hsm.X99CBC, hsm.ModeBoth)
+	if err != nil {
+		return nil, nil, err
+	}
+	role, err := issuer.New(issuer.Deps{
+		Institution: i.Institution, Vault: n.vaults[i.Institution], Calendar: calendar(), Currency: n.currencyNumber(),
+		Keys: issuer.KeyNames{
+			MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: ring.PINKey,
+		},
+	})
+	return role, ring, err
+}
+
+// newAcquirer has two rings: one for its terminals, one for the switch.
+func (n *Network) newAcquirer() (role *acquirer.Acquirer, terminals, network *keyring.Ring, err error) {
+	p := n.options.Profile
+	id := p.Acquirer.Institution
+	if terminals, err = n.vaults.ring(id, sideTerminal, hsm.LegacyECB, hsm.ModeDecrypt); err != nil {
+		return nil, nil, nil, err
+	}
+	if network, err = n.vaults.ring(id, sideNetwork, hsm.X99CBC, hsm.ModeBoth); err != nil {
+		return nil, nil, nil, err
+	}
+	deps := acquirer.Deps{
+		Institution: id, Switch: p.Switch, Vault: n.vaults[id], SealKey: keyMessageSeal, Calendar: calendar(), Currency: n.currencyNumber(),
+		PINKey: func(peer string) string {
+			if peer == p.Switch {
+				return network.PINKey(peer)
+			}
+			return terminals.PINKey(peer)
+		},
+	}
+	for _, m := range p.Merchants {
+		deps.Merchants = append(deps.Merchants, acquirer.Merchant{ID: m.ID, Name: m.Label, Category: m.Category})
+		deps.Terminals = append(deps.Terminals, acquirer.Terminal{ID: m.Terminal, Merchant: m.ID})
+	}
+	role, err = acquirer.New(deps)
+	return role, terminals, network, err
+}
+
+func (n *Network) newTill(m personalization.Merchant) (*pos.Till, *keyring.Ring, error) {
+	p := n.options.Profile
+	ring, err := n.vaults.ring(m.Terminal, sideTerminal, hsm.LegacyECB, hsm.ModeEncrypt)
+	if err != nil {
+		return nil, nil, err
+	}
+	tap, err := n.newTerminal(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	till, err := pos.New(pos.Deps{
+		Terminal: m.Terminal, Merchant: m.ID, Acquirer: p.Acquirer.Institution, Vault: n.vaults[m.Terminal],
+		PINKey: ring.PINKey(p.Acquirer.Institution), SealKey: keyMessageSeal, Calendar: calendar(),
+		NoPINLimit: money.New(issuer.NoPINLimitMinor(calendar().BusinessDate(n.options.Clock.Now())), p.Money()), Tap: tap,
+	})
+	return till, ring, err
+}
+
+func (n *Network) currencyNumber() uint16 { return uint16(n.options.Profile.Money().Number()) }
+
+// enrolment turns the bureau's record of a card into the issuer's.
+func enrolment(r personalization.Record) issuer.Enrolment {
+	return issuer.Enrolment{
+		Card: r.Card, Name: r.Name, Fingerprint: r.Fingerprint, SealedPAN: r.SealedPAN, Masked: r.Masked, Sequence: r.Sequence, Expiry: r.Expiry,
+		Product: r.Product, Currency: r.Currency, PINReference: r.PINReference, NoPIN: r.NoPIN, Contactless: true,
+		Limits:       issuer.Limits{TapMinor: r.TapMinor, DayMinor: r.DayMinor, DayCount: r.DayCount, NoPINDayMinor: r.NoPINDayMinor},
+		OpeningMinor: r.OpeningMinor, PurseMinor: r.PurseMinor, CreditMinor: r.CreditMinor,
+	}
+}

@@ -1,0 +1,104 @@
+package delivery
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"tapnet/internal/journal"
+	"tapnet/iso8583/unionpay"
+)
+
+func effects(t *testing.T, do func(*journal.Step)) []journal.Effect {
+	t.Helper()
+	step := journal.NewStep(1)
+	do(step)
+	if len(step.Rows) != 0 {
+		t.Fatal("a queue makes no rows")
+	}
+	return step.Effects
+}
+
+func TestAMessageIsSentAgainLessAndLessOften(t *testing.T) {
+	var q Queue
+	m := &unionpay.ReversalRequest{}
+	sent := effects(t, func(s *journal.Step) { q.Send("k", "switch", m, s) })
+	var found []time.Duration
+	for range 7 {
+		if len(sent) != 2 || sent[0].To != "switch" || sent[0].Message != unionpay.Message(m) || sent[1].Timer != "deliver k" {
+			t.Fatalf("effects %+v", sent)
+		}
+		found = append(found, sent[1].After)
+		sent = effects(t, func(s *journal.Step) {
+			if !q.Fire("deliver k", s) {
+				t.Fatal("not its timer")
+			}
+		})
+	}
+	minute := time.Minute
+	if want := []time.Duration{minute, minute, 2 * minute, 5 * minute, 10 * minute, 10 * minute, 10 * minute}; !slices.Equal(found, want) {
+		t.Errorf("waits %v, want %v", found, want)
+	}
+}
+
+func TestOnlyItsReceiverAcknowledges(t *testing.T) {
+	var q Queue
+	effects(t, func(s *journal.Step) { q.Send("k", "switch", &unionpay.ReversalRequest{}, s) })
+	if len(effects(t, func(s *journal.Step) {
+		if q.Acknowledged("k", "stranger", s) || q.Acknowledged("other", "switch", s) {
+			t.Error("acknowledged by somebody else")
+		}
+	})) != 0 || !q.Waiting("k") || q.Len() != 1 {
+		t.Error("the entry is gone")
+	}
+	cancelled := effects(t, func(s *journal.Step) {
+		if !q.Acknowledged("k", "switch", s) || q.Acknowledged("k", "switch", s) {
+			t.Error("not acknowledged once")
+		}
+	})
+	if len(cancelled) != 1 || cancelled[0].Timer != "deliver k" || cancelled[0].After >= 0 || q.Waiting("k") || q.Len() != 0 {
+		t.Errorf("effects %+v", cancelled)
+	}
+	if late := effects(t, func(s *journal.Step) { q.Fire("deliver k", s) }); len(late) != 0 {
+		t.Error("a timer that was already on its way sends again")
+	}
+}
+
+func TestOtherTimersAreNotIts(t *testing.T) {
+	var q Queue
+	effects(t, func(s *journal.Step) {
+		if q.Fire("answer k", s) || q.Fire("", s) {
+			t.Error("took a timer that is not its own")
+		}
+	})
+	if len(q.Resume()) != 0 {
+		t.Error("an empty queue sends")
+	}
+}
+
+func TestResumeSendsEverythingInOrder(t *testing.T) {
+	var q Queue
+	for _, key := range []string{"b", "c", "a"} {
+		q.Restore(key, "to "+key, &unionpay.ReversalRequest{})
+	}
+	var order []string
+	for _, e := range q.Resume() {
+		if e.Message != nil {
+			order = append(order, e.To)
+		}
+	}
+	if want := []string{"to a", "to b", "to c"}; !slices.Equal(order, want) {
+		t.Errorf("order %v", order)
+	}
+}
+
+func TestWhatEndsADelivery(t *testing.T) {
+	for code, want := range map[unionpay.ResponseCode]struct{ settles, definite bool }{
+		"00": {true, true}, "10": {true, true}, "25": {true, true}, "94": {true, true}, "51": {false, true}, "14": {false, true}, "30": {false, true},
+		"96": {false, false}, "98": {false, false}, "91": {false, false}, "92": {false, false}, "90": {false, false}, "A0": {false, false},
+	} {
+		if Settles(code) != want.settles || Definite(code) != want.definite {
+			t.Errorf("%s: settles %t, definite %t", code, Settles(code), Definite(code))
+		}
+	}
+}

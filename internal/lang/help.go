@@ -1,0 +1,123 @@
+package lang
+
+import "tapnet/glossary"
+
+// HelpText is the description of a command, a flag or an argument. Its key is what the grammar of the command line refers to.
+type HelpText struct {
+	Key  string
+	Text glossary.Term
+}
+
+// Help is the text of `--help` and of the generated reference, by key.
+func Help() []HelpText { return append([]HelpText(nil), help...) }
+
+var help = []HelpText{
+	{"app", glossary.Term{
+		EN: "A contactless payment network in one program: card, terminal, acquirer, switch, issuer. Test keys and made-up cards only.",
+		ZH: "一个程序里的完整非接触支付网络：卡片、终端、收单机构、转接中心、发卡行。只使用测试密钥和虚构卡片。"}},
+	{"flag_help", glossary.Term{EN: "Show help for the command.", ZH: "显示该命令的帮助。"}},
+	{"flag_lang", glossary.Term{EN: "Language of the output: en or zh. Default: LC_ALL, LANG.", ZH: "输出语言：en或zh。默认取LC_ALL、LANG。"}},
+	{"flag_json", glossary.Term{EN: "Print one JSON object instead of text.", ZH: "输出一个JSON对象而不是文本。"}},
+	{"flag_reveal", glossary.Term{EN: "Show card numbers and tracks in full.", ZH: "完整显示卡号与磁道数据。"}},
+	{"flag_data", glossary.Term{EN: "Directory of the running network.", ZH: "运行中的网络的数据目录。"}},
+
+	{"demo", glossary.Term{EN: "Build a test world, tap cards, break things, prove the money adds up.", ZH: "建立测试环境，挥卡、制造故障，并证明账目平衡。"}},
+	{"demo_seed", glossary.Term{EN: "The same seed gives the same keys, taps and journal.", ZH: "相同的种子产生相同的密钥、交易与流水。"}},
+	{"up", glossary.Term{EN: "Run the network until it is told to stop.", ZH: "持续运行网络，直到收到停止信号。"}},
+	{"up_roles", glossary.Term{EN: "Roles to run in this process, separated by commas.", ZH: "本进程运行的角色，以逗号分隔。"}},
+	{"tap", glossary.Term{EN: "Tap a card of the test world at a merchant.", ZH: "用测试环境中的卡片在商户处挥卡支付。"}},
+	{"tap_card", glossary.Term{EN: "Name of the card, as tapnet card list shows it.", ZH: "卡片名称，见tapnet card list。"}},
+	{"tap_at", glossary.Term{EN: "Name of the merchant.", ZH: "商户名称。"}},
+	{"tap_amount", glossary.Term{EN: "Amount in yuan, such as 299.00.", ZH: "金额（元），例如299.00。"}},
+	{"tap_pin", glossary.Term{EN: "PIN the cardholder enters when asked; - reads it from standard input.", ZH: "持卡人在被要求时输入的密码；-表示从标准输入读取。"}},
+	{"tap_ask_pin", glossary.Term{EN: "The cashier asks for the PIN whatever the amount.", ZH: "收银员不论金额都要求输入密码。"}},
+	{"up_listen", glossary.Term{EN: "Where roles listen, such as acquirer=127.0.0.1:0.", ZH: "各角色的监听地址，例如acquirer=127.0.0.1:0。"}},
+	{"trace", glossary.Term{EN: "Show every byte of a payment, from APDU to ledger.", ZH: "逐字节显示一笔支付，从APDU到账本。"}},
+	{"trace_id", glossary.Term{EN: "Retrieval reference number (RRN) of the payment, or last.", ZH: "支付的检索参考号（RRN），或last。"}},
+	{"trace_full", glossary.Term{EN: "Explain every field and bit.", ZH: "解释每个域和每一位。"}},
+	{"decode", glossary.Term{EN: "Explain bytes: APDU, TLV, DOL, field 55, ISO 8583, TVR, TTQ and more.", ZH: "解释字节：APDU、TLV、DOL、55域、ISO 8583、TVR、TTQ等。"}},
+	{"decode_input", glossary.Term{
+		EN: "Hexadecimal digits, blanks and colons allowed, after an optional kind; - reads standard input.",
+		ZH: "十六进制数字，允许空格和冒号，前面可写类型；-表示读取标准输入。"}},
+	{"decode_dol", glossary.Term{EN: "The object list (DOL) that the data was built for.", ZH: "数据所依据的数据对象列表（DOL）。"}},
+	{"decode_of", glossary.Term{EN: "The command that a response answers.", ZH: "响应所对应的命令。"}},
+	{"card", glossary.Term{EN: "The cards of the test world.", ZH: "测试环境中的卡片。"}},
+	{"card_list", glossary.Term{EN: "List the cards.", ZH: "列出卡片。"}},
+	{"card_read", glossary.Term{EN: "Show what any reader can read from a card without a payment.", ZH: "显示任何读卡器不经支付即可读到的内容。"}},
+	{"card_name", glossary.Term{EN: "Name of the card.", ZH: "卡片名称。"}},
+	{"oda", glossary.Term{EN: "Verify the certificates and signatures in a dump of a card's data.", ZH: "验证卡片数据记录中的证书和签名。"}},
+	{"oda_file", glossary.Term{EN: "File with one key = HEX a line; - reads standard input.", ZH: "每行一个“键 = 十六进制”的文件；-表示读取标准输入。"}},
+	{"oda_date", glossary.Term{EN: "Day to verify for, YYYY-MM-DD. Default: the day in the file, else today.", ZH: "验证所用日期，YYYY-MM-DD。默认为文件中的日期，否则为今天。"}},
+	{"oda_example", glossary.Term{EN: "Verify the public trace of a real card.", ZH: "验证公开的真实卡片记录。"}},
+	{"oda_show", glossary.Term{EN: "Print the dump instead of verifying it.", ZH: "输出该记录而不验证。"}},
+	{"doctor", glossary.Term{EN: "Check that this machine can run tapnet, and say what to do if not.", ZH: "检查本机能否运行tapnet，并说明如何解决问题。"}},
+	{"docs", glossary.Term{EN: "Write docs/generated from the tables in the program.", ZH: "根据程序内的表生成docs/generated。"}},
+	{"docs_check", glossary.Term{EN: "Write nothing; fail when the committed files differ.", ZH: "不写文件；与已提交的文件不一致时失败。"}},
+	{"docs_dir", glossary.Term{EN: "Root of the source tree.", ZH: "源代码树的根目录。"}},
+	{"version", glossary.Term{EN: "Say which build this is.", ZH: "显示版本信息。"}},
+}
+
+// Headings of the help pages.
+var (
+	HelpUsage     = glossary.Term{EN: "Usage: ", ZH: "用法："}
+	HelpCommands  = glossary.Term{EN: "Commands:", ZH: "命令："}
+	HelpArguments = glossary.Term{EN: "Arguments:", ZH: "参数："}
+	HelpFlags     = glossary.Term{EN: "Flags:", ZH: "选项："}
+	HelpExamples  = glossary.Term{EN: "Examples:", ZH: "示例："}
+	HelpExitCodes = glossary.Term{EN: "Exit codes:", ZH: "退出码："}
+	HelpMore      = glossary.Term{EN: "Run %s <command> --help for more about a command.", ZH: "运行 %s <命令> --help 查看命令的详细说明。"}
+	HelpCommand   = glossary.Term{EN: "command", ZH: "命令"}
+	HelpOptions   = glossary.Term{EN: "flags", ZH: "选项"}
+	HelpDefault   = glossary.Term{EN: "Default: %s.", ZH: "默认：%s。"}
+	HelpRequired  = glossary.Term{EN: "Required.", ZH: "必填。"}
+	HelpKinds     = glossary.Term{EN: "Kinds:", ZH: "类型："}
+)
+
+// Example is a command line worth copying, and what it does.
+type Example struct {
+	Line string
+	Text glossary.Term
+}
+
+var examples = map[string][]Example{
+	"": {
+		{"tapnet demo", glossary.Term{EN: "start here: everything once, in a few seconds", ZH: "从这里开始：几秒钟看完全部"}},
+		{"tapnet doctor", glossary.Term{EN: "when something does not work", ZH: "出问题时"}},
+	},
+	"demo": {
+		{"tapnet demo --seed 7", glossary.Term{EN: "another world, repeatable", ZH: "另一个可重现的环境"}},
+		{"tapnet demo --json", glossary.Term{EN: "for a script", ZH: "供脚本使用"}},
+	},
+	"up": {
+		{"tapnet up", glossary.Term{EN: "all roles in one process", ZH: "一个进程运行全部角色"}},
+		{"tapnet up --data ./net --roles issuer", glossary.Term{EN: "one box alone", ZH: "单独运行一个角色"}},
+	},
+	"tap": {
+		{"tapnet tap --card lin --at shop-1 --amount 299.00", glossary.Term{EN: "a tap without PIN", ZH: "免密支付"}},
+		{"tapnet tap --card lin --at shop-1 --amount 1000.01 --pin -", glossary.Term{EN: "a tap above the limit, PIN typed in", ZH: "超过限额，输入密码"}},
+	},
+	"trace": {
+		{"tapnet trace last", glossary.Term{EN: "the payment before this command", ZH: "最近一笔支付"}},
+		{"tapnet trace last --full", glossary.Term{EN: "every field of every message", ZH: "每条报文的每个域"}},
+	},
+	"decode": {
+		{"tapnet decode 9F2608AD03EE811AFAD484", glossary.Term{EN: "the kind is found out", ZH: "自动识别类型"}},
+		{"tapnet decode tvr 80:80:04:60:00", glossary.Term{EN: "the kind is said", ZH: "指定类型"}},
+		{"tapnet decode dol 9F66049F02069F3704", glossary.Term{EN: "what a card asks for", ZH: "卡片要求的数据"}},
+		{"tapnet decode - < message.hex", glossary.Term{EN: "from a file", ZH: "从文件读取"}},
+	},
+	"card read": {
+		{"tapnet card read lin", glossary.Term{EN: "as a stranger's phone would see it", ZH: "如同陌生人的手机所见"}},
+	},
+	"oda": {
+		{"tapnet oda --example", glossary.Term{EN: "a real card's chain of certificates", ZH: "真实卡片的证书链"}},
+		{"tapnet oda --example --show > card.txt", glossary.Term{EN: "the form of such a file", ZH: "此类文件的格式"}},
+		{"tapnet oda card.txt --date 2015-03-16", glossary.Term{EN: "what was valid on that day", ZH: "当日是否有效"}},
+	},
+	"docs": {
+		{"tapnet docs --check", glossary.Term{EN: "for continuous integration", ZH: "供持续集成使用"}},
+	},
+}
+
+// Examples are the example lines of a command, "" for the program.
+func Examples(command string) []Example { return append([]Example(nil), examples[command]...) }
