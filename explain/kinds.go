@@ -17,14 +17,13 @@ import (
 type Kind struct {
 	Name string
 	Term glossary.Term
-	tag  tlv.Tag // of a bit field or structure that is a tag's value
 	read func(c Context, b []byte) (Node, error)
 }
 
 // kindTable lists the kinds as people ask for them. Any tag of the dictionary is a kind as well: "9F33".
 func kindTable() []Kind {
 	of := func(name string, tag tlv.Tag) Kind {
-		return Kind{Name: name, Term: tagName(tag), tag: tag, read: func(c Context, b []byte) (Node, error) { return c.Value(tag, b) }}
+		return Kind{Name: name, Term: tagName(tag), read: func(c Context, b []byte) (Node, error) { return c.Value(tag, b) }}
 	}
 	return []Kind{
 		{Name: "apdu", Term: term("command or response", "命令或响应"), read: Context.apdu},
@@ -35,7 +34,7 @@ func kindTable() []Kind {
 		{Name: "8583", Term: term("message of either dialect, framed or not", "8583 报文（自动识别）"), read: Context.Frame},
 		{Name: "8583-terminal", Term: term("message, terminal dialect", "终端报文"), read: dialectReader(unionpay.Terminal)},
 		{Name: "8583-switch", Term: term("message, switch dialect", "转接报文"), read: dialectReader(unionpay.Switch)},
-		{Name: "dol", Term: term("data object list", "数据对象列表"), tag: emv.TagPDOL, read: Context.DOL},
+		{Name: "dol", Term: term("data object list", "数据对象列表"), read: Context.DOL},
 		of("tvr", emv.TagTVR), of("tsi", emv.TagTSI), of("ttq", emv.TagTTQ), of("ctq", emv.TagCTQ), of("aip", emv.TagAIP),
 		{Name: "cvr", Term: term("card verification results (CVR)", "卡片验证结果（CVR）"), read: Context.CVR},
 		of("iad", emv.TagIAD), of("cid", emv.TagCID), of("afl", emv.TagAFL), of("cvm", emv.TagCVMList), of("track2", emv.TagTrack2),

@@ -29,8 +29,8 @@ type fieldWalk struct {
 	end     int
 	mti     string
 	present []int
-	message iso8583.Message // unpacked, when that was possible
-	network bool            // network management: fields 48, 53, 62 and 96 carry keys
+	after   int  // where the first field begins
+	network bool // network management: fields 48, 53, 62 and 96 carry keys
 	code    unionpay.NetworkCode
 }
 
@@ -44,6 +44,7 @@ func (d *decoder) messageNode(dialect unionpay.Dialect, base, end int) Node {
 	if at < 0 {
 		return root
 	}
+	w.after = at
 	w.prepareFields()
 	for _, number := range w.present {
 		var ok bool
@@ -125,23 +126,54 @@ func (w *fieldWalk) bitmap(part, at int) Node {
 	return n
 }
 
-// prepareFields looks ahead for what other fields need: the currency, and whether the message is about keys.
+// prepareFields looks ahead for what other fields need: the currency, and what a message about keys is for. It goes as far as
+// lengths can be read, so that a message that is cut short still has its currency.
 func (w *fieldWalk) prepareFields() {
 	w.network = strings.HasPrefix(w.mti, "08")
-	if err := w.spec.Unpack(w.in[w.base:w.end], &w.message); err != nil {
-		w.message.Reset(w.spec)
-		return
+	at := w.after
+	for _, number := range w.present {
+		info, known := unionpay.FieldOf(w.dialect, number)
+		if !known {
+			return
+		}
+		units, header, problem := w.units(info.Spec, at)
+		if problem != nil {
+			return
+		}
+		size := units
+		if info.Spec.Encoding == iso8583.BCD {
+			size = (units + 1) / 2
+		}
+		stop := min(at+header+size, w.end)
+		w.peek(number, w.in[at+header:max(at+header, stop)])
+		if at = stop; at == w.end {
+			return
+		}
 	}
-	if c, ok := currencyOf(string(w.message.Text(nil, 49))); ok {
-		w.money = c
-	} else if c, ok := scanCurrency(w.message.Get(55)); ok {
-		w.money = c
+}
+
+// peek takes in one of the fields that others need.
+func (w *fieldWalk) peek(number int, content []byte) {
+	code := ""
+	switch number {
+	case 49:
+		if c, ok := currencyOf(string(content)); ok {
+			w.money = c
+		}
+	case 55:
+		if c, ok := scanCurrency(content); ok && w.money.IsZero() {
+			w.money = c
+		}
+	case 60:
+		if digits := upperHex(content); w.dialect == unionpay.Terminal && len(digits) >= 11 {
+			code = digits[8:11]
+		}
+	case 70:
+		code = string(content)
 	}
-	code := string(w.message.Text(nil, 70))
-	if info := w.message.Text(nil, 60); len(info) >= 11 && w.dialect == unionpay.Terminal {
-		code = string(info[8:11])
+	if found, ok := unionpay.ParseNetworkCode(w.dialect, code); ok {
+		w.code = found
 	}
-	w.code, _ = unionpay.ParseNetworkCode(w.dialect, code)
 }
 
 // remains is what is left of a broken message. When a PIN block or a key may be in it, nothing of it is shown.

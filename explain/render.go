@@ -32,11 +32,10 @@ const (
 
 // Colours are names for terminals; never the only sign of anything.
 const (
-	colourOff   = "\x1b[0m"
-	colourDim   = "\x1b[2m"
-	colourBad   = "\x1b[31m"
-	colourMask  = "\x1b[33m"
-	colourValue = "\x1b[1m"
+	colourOff  = "\x1b[0m"
+	colourDim  = "\x1b[2m"
+	colourBad  = "\x1b[31m"
+	colourMask = "\x1b[33m"
 )
 
 type renderer struct {

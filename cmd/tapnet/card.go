@@ -1,5 +1,3 @@
-//go:build !nonet
-
 package main
 
 import (

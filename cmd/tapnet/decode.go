@@ -104,15 +104,24 @@ func decodeKinds() string {
 // maxShownWord bounds how much of a wrong word an error repeats.
 const maxShownWord = 24
 
-// printable is a word fit for an error: short, without control characters, and without digits that could be an account number.
+// maxShownDigits in a row cannot be a PIN, let alone an account number.
+const maxShownDigits = 3
+
+// printable is a word fit for an error: short, without control characters, and without digits that could be a PIN or an
+// account number.
 func printable(word string) string {
-	shown := strings.Map(func(r rune) rune {
-		if unicode.IsDigit(r) || !unicode.IsPrint(r) {
-			return '…'
+	var shown strings.Builder
+	run := 0
+	for _, r := range word {
+		if run++; !unicode.IsDigit(r) {
+			run = 0
 		}
-		return r
-	}, word)
-	return lang.Cut(shown, maxShownWord, "…")
+		if run > maxShownDigits || !unicode.IsPrint(r) {
+			return lang.Cut(strings.TrimRight(shown.String(), "0123456789"), maxShownWord, "…") + "…"
+		}
+		shown.WriteRune(r)
+	}
+	return lang.Cut(shown.String(), maxShownWord, "…")
 }
 
 func separator(r rune) bool { return unicode.IsSpace(r) || r == ':' }
@@ -132,7 +141,8 @@ func parseHex(text string) ([]byte, error) {
 		case unicode.Is(unicode.ASCII_Hex_Digit, r):
 			digits.WriteRune(r)
 		default:
-			return nil, &problem{code: exitUsage, what: lang.Fill(lang.DecodeDigit, printable(string(r))), why: lang.Fill(lang.DecodeAt, position), next: lang.DecodeInput}
+			return nil, &problem{code: exitUsage, what: lang.Fill(lang.DecodeDigit, printable(string(r))),
+				why: lang.Fill(lang.DecodeAt, position), next: lang.DecodeInput}
 		}
 	}
 	switch {

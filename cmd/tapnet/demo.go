@@ -1,5 +1,3 @@
-//go:build !nonet
-
 package main
 
 import (
@@ -78,7 +76,9 @@ type demoInvariant struct {
 func (s *session) demoJSON(r *app.DemoReport) demoReport {
 	out := demoReport{Seconds: r.Seconds, Taps: []demoTap{}, Faults: []demoFault{}, Invariants: []demoInvariant{}}
 	for _, t := range r.Taps {
-		out.Taps = append(out.Taps, demoTap{s.text(t.Name), t.Amount, string(t.Result.Outcome), s.text(t.Result.Reason), t.Result.RRN, t.Result.Duration.Microseconds()})
+		out.Taps = append(out.Taps, demoTap{
+			s.text(t.Name), t.Amount, string(t.Result.Outcome), s.text(t.Result.Reason), t.Result.RRN, t.Result.Duration.Microseconds(),
+		})
 	}
 	for _, f := range r.Faults {
 		out.Faults = append(out.Faults, demoFault{s.text(f.Name), f.OK, s.text(f.Detail), f.Trace})

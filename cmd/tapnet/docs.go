@@ -117,7 +117,10 @@ func staleDocuments(dir string, documents []document) ([]string, error) {
 // writeDocuments writes what is stale. A file that no longer belongs there is removed.
 func writeDocuments(dir string, documents []document, stale []string) error {
 	unwritable := func(name string, err error) error {
-		return &problem{code: exitEnvironment, what: lang.Fill(lang.FileUnwritable, name), why: reason(err), next: lang.Fill(lang.CheckPath, name), err: err}
+		return &problem{
+			code: exitEnvironment, what: lang.Fill(lang.FileUnwritable, name),
+			why: reason(err), next: lang.Fill(lang.CheckPath, name), err: err,
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return unwritable(dir, err)

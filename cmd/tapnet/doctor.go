@@ -183,7 +183,9 @@ func echo(ctx context.Context) error {
 		return fmt.Errorf("dial: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(began(ctx))
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
 	if _, err := conn.Write([]byte{1}); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
@@ -191,11 +193,6 @@ func echo(ctx context.Context) error {
 		return fmt.Errorf("receive: %w", err)
 	}
 	return nil
-}
-
-func began(ctx context.Context) time.Time {
-	deadline, _ := ctx.Deadline()
-	return deadline
 }
 
 func checkPorts(ctx context.Context) finding {

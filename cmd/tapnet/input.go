@@ -39,7 +39,10 @@ func (s *session) readInput(name string, limit int) ([]byte, error) {
 }
 
 func unreadable(name string, err error) error {
-	return &problem{code: exitEnvironment, what: lang.Fill(lang.FileUnreadable, name), why: reason(err), next: lang.Fill(lang.CheckPath, name), err: err}
+	return &problem{
+		code: exitEnvironment, what: lang.Fill(lang.FileUnreadable, name),
+		why: reason(err), next: lang.Fill(lang.CheckPath, name), err: err,
+	}
 }
 
 // reason is the cause of a file error without the path, which has been said.

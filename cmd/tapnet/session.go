@@ -64,7 +64,10 @@ func newSession(args []string, st streams) (*session, error) {
 	var err error
 	if s.screen.Lang, err = lang.Choose(wanted, st.getenv); err != nil {
 		s.screen.Lang, _ = lang.Choose("", st.getenv)
-		return s, &problem{code: exitUsage, what: lang.Fill(lang.UsageFlagValue, "--lang"), why: lang.UsageLang, next: lang.Verbatim("tapnet --lang en --help")}
+		return s, &problem{
+			code: exitUsage, what: lang.Fill(lang.UsageFlagValue, "--lang"),
+			why: lang.UsageLang, next: lang.Verbatim("tapnet --lang en --help"),
+		}
 	}
 	return s, nil
 }

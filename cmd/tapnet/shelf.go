@@ -1,5 +1,3 @@
-//go:build !nonet
-
 package main
 
 import (
@@ -15,12 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"tapnet/glossary"
 	"tapnet/internal/app"
 	"tapnet/internal/trace"
 )
-
-var noWhy glossary.Term
 
 // shelf is where the payments of the last demo or tap lie, masked, until the next one replaces them. It is a directory in
 // the user's cache: losing it loses nothing but convenience.

@@ -1,5 +1,3 @@
-//go:build !nonet
-
 package main
 
 import (
@@ -64,7 +62,8 @@ func (c tapCommand) request(s *session) (app.TapRequest, error) {
 	r := app.TapRequest{Card: c.Card, Merchant: c.At, AskPIN: c.AskPIN}
 	amount, err := money.Parse(c.Amount, currency)
 	if err != nil || amount.Sign() <= 0 {
-		return r, &problem{code: exitUsage, what: lang.TapAmount, why: lang.TapAmountWhy, next: lang.Fill(lang.TapAmountNext, printable(c.Card), printable(c.At)), err: err}
+		return r, &problem{code: exitUsage, what: lang.TapAmount, why: lang.TapAmountWhy,
+			next: lang.Fill(lang.TapAmountNext, printable(c.Card), printable(c.At)), err: err}
 	}
 	r.Amount = amount
 	digits := c.PIN

@@ -1,5 +1,3 @@
-//go:build !nonet
-
 package main
 
 import (
@@ -10,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tapnet/glossary"
 	"tapnet/internal/app"
 	"tapnet/internal/lang"
 	"tapnet/internal/trace"
@@ -44,7 +43,7 @@ func (c traceCommand) Run(ctx context.Context, s *session) error {
 	if err := trace.Render(s.out, records, options); err != nil {
 		return fmt.Errorf("print the trace: %w", err)
 	}
-	s.because(s.out, noWhy, lang.Fill(lang.TraceNext, c.ID))
+	s.because(s.out, glossary.Term{}, lang.Fill(lang.TraceNext, c.ID))
 	return nil
 }
 
@@ -76,7 +75,10 @@ func (c traceCommand) find(ctx context.Context, s *session) (records []trace.Rec
 		missing.why = lang.Fill(lang.TraceNoneWhy, c.dir(s))
 		return nil, time.Time{}, missing
 	case errors.Is(err, trace.ErrFile):
-		return nil, time.Time{}, &problem{code: exitEnvironment, what: lang.TraceBad, why: lang.Verbatim(err.Error()), next: lang.TraceNoneNext, err: err}
+		return nil, time.Time{}, &problem{
+			code: exitEnvironment, what: lang.TraceBad,
+			why: lang.Verbatim(err.Error()), next: lang.TraceNoneNext, err: err,
+		}
 	}
 	return records, saved, err
 }

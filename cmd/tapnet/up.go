@@ -1,5 +1,3 @@
-//go:build !nonet
-
 package main
 
 import (
@@ -42,7 +40,10 @@ func (c upCommand) Run(ctx context.Context, s *session) (err error) {
 		return err
 	}
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
-		return &problem{code: exitEnvironment, what: lang.Fill(lang.FileUnwritable, options.Dir), why: reason(err), next: lang.DirDataNext, err: err}
+		return &problem{
+			code: exitEnvironment, what: lang.Fill(lang.FileUnwritable, options.Dir),
+			why: reason(err), next: lang.DirDataNext, err: err,
+		}
 	}
 	unlock, err := app.Lock(options.Dir)
 	if err != nil {
@@ -79,7 +80,10 @@ func (s *session) drain(ctx context.Context, network *app.Network, broke error) 
 	stopped := network.Stop(ctx)
 	switch {
 	case broke != nil:
-		return &problem{code: exitEnvironment, what: lang.UpBroke, why: lang.Verbatim(broke.Error()), next: lang.UpRestart, err: errors.Join(broke, stopped)}
+		return &problem{
+			code: exitEnvironment, what: lang.UpBroke,
+			why: lang.Verbatim(broke.Error()), next: lang.UpRestart, err: errors.Join(broke, stopped),
+		}
 	case stopped != nil:
 		return &problem{code: exitEnvironment, what: lang.UpStopFails, why: lang.Verbatim(stopped.Error()), next: lang.UpRestart, err: stopped}
 	}
@@ -103,7 +107,8 @@ func (c upCommand) options(s *session) (app.Options, error) {
 	for _, role := range append(slices.Collect(maps.Keys(listen)), roles...) {
 		if !slices.Contains(app.Roles(), role) {
 			all := strings.Join(app.Roles(), ",")
-			return app.Options{}, &problem{code: exitUsage, what: lang.Fill(lang.UpRole, printable(role)), why: lang.Fill(lang.UpRoles, all), next: lang.Fill(lang.UpRoleNext, all)}
+			return app.Options{}, &problem{code: exitUsage, what: lang.Fill(lang.UpRole, printable(role)),
+				why: lang.Fill(lang.UpRoles, all), next: lang.Fill(lang.UpRoleNext, all)}
 		}
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))

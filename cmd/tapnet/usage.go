@@ -60,9 +60,10 @@ func wrongUse(err error, args []string) error {
 
 // unexpected names the argument when it is a word; digits could be a PIN or a card number that lost its flag.
 func unexpected(argument, command string, args []string) glossary.Term {
-	if strings.ContainsAny(argument, "0123456789") || argument == flagValue(args, "--pin") {
+	if argument == flagValue(args, "--pin") {
 		argument = "…"
 	}
+	argument = printable(argument)
 	if command == "tapnet" {
 		return lang.Fill(lang.UsageUnknownCommand, argument)
 	}

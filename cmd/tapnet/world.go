@@ -1,5 +1,3 @@
-//go:build !nonet
-
 package main
 
 import (
@@ -76,11 +74,15 @@ func openWorld(ctx context.Context, s *session, dir string) (*opened, error) {
 	}
 	temporary, err := os.MkdirTemp("", "tapnet-")
 	if err != nil {
-		return nil, &problem{code: exitEnvironment, what: lang.Fill(lang.FileUnwritable, os.TempDir()), why: reason(err), next: lang.SeeDoctor, err: err}
+		return nil, &problem{
+			code: exitEnvironment, what: lang.Fill(lang.FileUnwritable, os.TempDir()),
+			why: reason(err), next: lang.SeeDoctor, err: err,
+		}
 	}
 	network, err := app.Start(ctx, app.Options{Profile: profile, Dir: temporary})
 	if err != nil {
-		return nil, &problem{code: exitEnvironment, what: lang.UpFails, why: lang.Verbatim(err.Error()), next: lang.SeeDoctor, err: errors.Join(err, os.RemoveAll(temporary))}
+		return nil, &problem{code: exitEnvironment, what: lang.UpFails, why: lang.Verbatim(err.Error()), next: lang.SeeDoctor,
+			err: errors.Join(err, os.RemoveAll(temporary))}
 	}
 	return &opened{World: network, dir: dir, throwaway: true, close: func(ctx context.Context) error {
 		return errors.Join(network.Stop(context.WithoutCancel(ctx)), os.RemoveAll(temporary))

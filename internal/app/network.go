@@ -175,7 +175,7 @@ func (n *Network) issueCards() error {
 }
 
 // startNode opens a role's journal and starts it.
-func (n *Network) startNode(ctx context.Context, name string, role Role) (*node, error) {
+func (n *Network) startNode(ctx context.Context, name, id string, role Role) (*node, error) {
 	journals := filepath.Join(n.options.Dir, "journals")
 	if err := os.MkdirAll(journals, 0o700); err != nil {
 		return nil, fmt.Errorf("make journal directory: %w", err)
@@ -184,7 +184,7 @@ func (n *Network) startNode(ctx context.Context, name string, role Role) (*node,
 	if err != nil {
 		return nil, err
 	}
-	node := newNode(nodeConfig{name: name, role: role, store: store, clock: n.options.Clock, log: n.options.Log, told: n.traceRows})
+	node := newNode(nodeConfig{name: name, shown: n.nameOf(id), role: role, store: store, clock: n.options.Clock, log: n.options.Log, told: n.traceRows})
 	node.send = func(peer string, _ unionpay.Message) error { return fmt.Errorf("%w: %s", link.ErrNotConnected, peer) }
 	n.nodes = append(n.nodes, node)
 	return node, nil
@@ -204,7 +204,7 @@ func (n *Network) startSwitch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	node, err := n.startNode(ctx, RoleSwitch, role)
+	node, err := n.startNode(ctx, RoleSwitch, n.options.Profile.Switch, role)
 	if err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func (n *Network) startIssuers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		node, err := n.startNode(ctx, RoleIssuer+"-"+i.Institution, role)
+		node, err := n.startNode(ctx, RoleIssuer+"-"+i.Institution, i.Institution, role)
 		if err != nil {
 			return err
 		}
@@ -273,7 +273,7 @@ func (n *Network) startAcquirer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	node, err := n.startNode(ctx, RoleAcquirer, role)
+	node, err := n.startNode(ctx, RoleAcquirer, p.Acquirer.Institution, role)
 	if err != nil {
 		return err
 	}
@@ -304,7 +304,7 @@ func (n *Network) startTills(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		node, err := n.startNode(ctx, RolePOS+"-"+m.Terminal, role)
+		node, err := n.startNode(ctx, RolePOS+"-"+m.Terminal, m.Terminal, role)
 		if err != nil {
 			return err
 		}

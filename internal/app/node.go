@@ -28,7 +28,8 @@ type Role interface {
 
 // node runs one role.
 type node struct {
-	name   string // role and institution, for people
+	name   string // role and institution: the journal's name
+	shown  string // what a trace calls it
 	role   Role
 	store  journal.Store
 	writer *journal.Writer
@@ -75,6 +76,7 @@ func (s onCommit) Commit(ctx context.Context, epoch uint64, rows []journal.Row) 
 
 type nodeConfig struct {
 	name  string
+	shown string
 	role  Role
 	store journal.Store
 	clock clock.Clock
@@ -83,7 +85,7 @@ type nodeConfig struct {
 }
 
 func newNode(c nodeConfig) *node {
-	n := &node{name: c.name, role: c.role, log: c.log.With("node", c.name), done: make(chan struct{})}
+	n := &node{name: c.name, shown: c.shown, role: c.role, log: c.log.With("node", c.name), done: make(chan struct{})}
 	n.store = onCommit{Store: c.store, told: func(rows []journal.Row) { c.told(n, rows) }}
 	n.effects.ready = sync.NewCond(&n.effects.mu)
 	n.timers = journal.NewTimers(c.clock, func(name string) { n.submit(journal.Event{Timer: name}) })

@@ -129,7 +129,8 @@ func (n *Network) tap(ctx context.Context, r TapRequest, o tapOptions) (TapResul
 	}
 	before := h.purse(r.Amount.Currency())
 	sale := pos.Sale{
-		Amount: r.Amount, Now: n.options.Clock.Now().In(clock.Shanghai()), OfflineOnly: o.offlineOnly || till.merchant.Offline, AskPIN: r.AskPIN,
+		Amount: r.Amount, Now: func() time.Time { return n.options.Clock.Now().In(clock.Shanghai()) },
+		OfflineOnly: o.offlineOnly || till.merchant.Offline, AskPIN: r.AskPIN,
 		EnterPIN: func() (pinblock.PIN, bool) {
 			if r.PIN == nil {
 				return pinblock.PIN{}, false

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"tapnet/glossary"
-	"tapnet/internal/clock"
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
 	"tapnet/internal/link"
@@ -32,9 +31,29 @@ func newTrace(n *Network) (*trace.Store, error) {
 	return trace.New(trace.Config{Key: key})
 }
 
+// nameOf says who an institution or terminal is, as the profile calls it.
+func (n *Network) nameOf(id string) string {
+	p := n.options.Profile
+	switch id {
+	case p.Switch:
+		return RoleSwitch
+	case p.Acquirer.Institution:
+		return RoleAcquirer
+	}
+	if i, ok := p.Issuer(id); ok {
+		return i.Name
+	}
+	for _, m := range p.Merchants {
+		if m.Terminal == id {
+			return m.Name
+		}
+	}
+	return id
+}
+
 // traceMessage remembers a message that passed a link.
 func (n *Network) traceMessage(node *node, dialect unionpay.Dialect, e link.TraceEvent) {
-	r := trace.FromMessage(e.At, node.name, e.Peer, dialect, e.Raw, e.Direction == link.Out)
+	r := trace.FromMessage(e.At, node.shown, n.nameOf(e.Peer), dialect, e.Raw, e.Direction == link.Out)
 	if e.Err != nil {
 		r.Title = glossary.Term{EN: "refused: " + e.Err.Error(), ZH: "拒绝：" + e.Err.Error()}
 	}
@@ -45,7 +64,7 @@ func (n *Network) traceMessage(node *node, dialect unionpay.Dialect, e link.Trac
 func (n *Network) traceRows(node *node, rows []journal.Row) {
 	for i := range rows {
 		row := rows[i] // the writer uses its memory again
-		n.trace.Add(trace.FromRow(node.name, &row, node.role.Describe(&row), n.movement(node, &row)...))
+		n.trace.Add(trace.FromRow(node.shown, &row, node.role.Describe(&row), n.movement(node, &row)...))
 	}
 	n.committed.add()
 }
@@ -89,20 +108,16 @@ func (n *Network) beginTap(terminal string) string {
 		n.taps.last, n.taps.current = map[string]int{}, map[string]*trace.Tap{}
 	}
 	n.taps.last[terminal]++
-	tap := n.trace.Tap(stopwatch{n.options.Clock, n.options.Clock.Now(), time.Now()}, terminal, fmt.Sprintf("%s/%d", terminal, n.taps.last[terminal]))
+	tap := n.trace.Tap(n.options.Clock, stopwatch(), n.nameOf(terminal), fmt.Sprintf("%s/%d", terminal, n.taps.last[terminal]))
 	n.taps.current[terminal] = tap
 	return tap.ID()
 }
 
-// stopwatch shows the world's time at the beginning of a tap plus what has really passed since, so that a tap in a world whose clock stands still has
-// durations too.
-type stopwatch struct {
-	clock.Clock
-	at, began time.Time
+// stopwatch measures real time, also in a world whose clock stands still.
+func stopwatch() func() time.Duration {
+	began := time.Now()
+	return func() time.Duration { return time.Since(began) }
 }
-
-// Now is the beginning plus what has passed.
-func (s stopwatch) Now() time.Time { return s.at.Add(time.Since(s.began)) }
 
 // tapObserver tells the trace what terminal and card say to each other.
 type tapObserver struct {

@@ -262,13 +262,27 @@ func (i *Issuer) Replay(r *journal.Row) error { return i.state.apply(r) }
 // Rearm has nothing to do: an issuer asks nobody and waits for nothing.
 func (i *Issuer) Rearm(time.Time) []journal.Effect { return nil }
 
-// Describe says what a row means.
+// Describe says what a row means; for an approval, what it rests on.
 func (i *Issuer) Describe(r *journal.Row) glossary.Term {
 	switch r.Kind {
-	case journal.Approved, journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused:
+	case journal.Approved:
+		return approvalTerm(r)
+	case journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused:
 		return Reason(r.Reason).Term()
 	default:
 		return r.Kind.Term()
+	}
+}
+
+// approvalTerm names the checks that an approval passed.
+func approvalTerm(r *journal.Row) glossary.Term {
+	verified := glossary.Term{EN: "no PIN: within the no-PIN limit", ZH: "免密：未超过免密限额"}
+	if n, err := readNote(r); err == nil && n.pinGiven {
+		verified = glossary.Term{EN: "PIN right", ZH: "密码正确"}
+	}
+	return glossary.Term{
+		EN: fmt.Sprintf("approved: ARQC matches, counter %04X is new, %s", r.ATC, verified.EN),
+		ZH: fmt.Sprintf("批准：ARQC 相符，计数器 %04X 未用过，%s", r.ATC, verified.ZH),
 	}
 }
 

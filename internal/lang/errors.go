@@ -29,7 +29,6 @@ var (
 	UsageOther           = glossary.Term{EN: "The command line cannot be read.", ZH: "无法解析命令行。"}
 	UsageDidYouMean      = glossary.Term{EN: "did you mean %s?", ZH: "是否想用%s？"}
 	UsageNumber          = glossary.Term{EN: "a whole number is expected", ZH: "应为整数"}
-	UsageOneOf           = glossary.Term{EN: "one of %s is expected", ZH: "应为%s之一"}
 	UsageLang            = glossary.Term{EN: "the output speaks en and zh", ZH: "输出语言只有en和zh"}
 	UsageExclusive       = glossary.Term{EN: "%s and %s exclude each other.", ZH: "%s与%s不能同时使用。"}
 )

@@ -31,7 +31,7 @@ var help = []HelpText{
 	{"tap_amount", glossary.Term{EN: "Amount in yuan, such as 299.00.", ZH: "金额（元），例如299.00。"}},
 	{"tap_pin", glossary.Term{EN: "PIN the cardholder enters when asked; - reads it from standard input.", ZH: "持卡人在被要求时输入的密码；-表示从标准输入读取。"}},
 	{"tap_ask_pin", glossary.Term{EN: "The cashier asks for the PIN whatever the amount.", ZH: "收银员不论金额都要求输入密码。"}},
-	{"up_listen", glossary.Term{EN: "Where roles listen, such as acquirer=127.0.0.1:0.", ZH: "各角色的监听地址，例如acquirer=127.0.0.1:0。"}},
+	{"up_listen", glossary.Term{EN: "Where roles listen. Default: acquirer=127.0.0.1:8583,switch=127.0.0.1:8584.", ZH: "各角色的监听地址。默认acquirer=127.0.0.1:8583,switch=127.0.0.1:8584。"}},
 	{"trace", glossary.Term{EN: "Show every byte of a payment, from APDU to ledger.", ZH: "逐字节显示一笔支付，从APDU到账本。"}},
 	{"trace_id", glossary.Term{EN: "Retrieval reference number (RRN) of the payment, or last.", ZH: "支付的检索参考号（RRN），或last。"}},
 	{"trace_full", glossary.Term{EN: "Explain every field and bit.", ZH: "解释每个域和每一位。"}},
@@ -68,7 +68,7 @@ var (
 	HelpMore      = glossary.Term{EN: "Run %s <command> --help for more about a command.", ZH: "运行 %s <命令> --help 查看命令的详细说明。"}
 	HelpCommand   = glossary.Term{EN: "command", ZH: "命令"}
 	HelpOptions   = glossary.Term{EN: "flags", ZH: "选项"}
-	HelpDefault   = glossary.Term{EN: "Default: %s.", ZH: "默认：%s。"}
+	HelpDefault   = glossary.Term{EN: "(default %s)", ZH: "（默认%s）"}
 	HelpRequired  = glossary.Term{EN: "Required.", ZH: "必填。"}
 	HelpKinds     = glossary.Term{EN: "Kinds:", ZH: "类型："}
 )

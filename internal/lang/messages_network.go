@@ -57,7 +57,6 @@ var (
 	TapLabelAuth      = glossary.Term{EN: "authorization", ZH: "授权码"}
 	TapLabelPurse     = glossary.Term{EN: "purse", ZH: "电子现金"}
 	TapLabelTime      = glossary.Term{EN: "time", ZH: "用时"}
-	TapLabelTrace     = glossary.Term{EN: "trace", ZH: "跟踪"}
 	TapAmount         = glossary.Term{EN: "The amount cannot be read.", ZH: "无法解析金额。"}
 	TapAmountWhy      = glossary.Term{EN: "an amount is written 299 or 299.00, above zero", ZH: "金额应写为299或299.00，且大于零"}
 	TapAmountNext     = glossary.Term{EN: "tapnet tap --card %s --at %s --amount 299.00", ZH: "tapnet tap --card %s --at %s --amount 299.00"}
@@ -69,7 +68,6 @@ var (
 	TapCardNext       = glossary.Term{EN: "tapnet card list", ZH: "tapnet card list"}
 	TapUnknownShop    = glossary.Term{EN: "There is no merchant %s in this world.", ZH: "该环境中没有商户%s。"}
 	TapShops          = glossary.Term{EN: "merchants are %s", ZH: "商户有%s"}
-	TapFailedToRun    = glossary.Term{EN: "The tap could not be carried out.", ZH: "无法进行本次挥卡。"}
 	TapGiveAmount     = glossary.Term{EN: "tapnet tap --card %s --at %s --amount %s --pin …", ZH: "tapnet tap --card %s --at %s --amount %s --pin …"}
 	TapTraceCommand   = glossary.Term{EN: "tapnet trace %s", ZH: "tapnet trace %s"}
 	TapNextWithAdvice = glossary.Term{EN: "%s; tapnet trace last", ZH: "%s；tapnet trace last"}

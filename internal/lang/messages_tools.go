@@ -12,7 +12,6 @@ var (
 	DecodeKinds = glossary.Term{EN: "kinds are %s", ZH: "类型有%s"}
 	DecodeStops = glossary.Term{EN: "These bytes cannot be read to the end.", ZH: "这些字节无法完整解析。"}
 	DecodeNext  = glossary.Term{EN: "tapnet decode --help    lists the kinds: say which one it is", ZH: "tapnet decode --help    列出类型，可指定其一"}
-	DecodeRead  = glossary.Term{EN: "read as %s", ZH: "按%s解析"}
 	DecodeBytes = glossary.Term{EN: "%d bytes", ZH: "%d字节"}
 	DecodeInput = glossary.Term{EN: "digits 0-9 and A-F, blanks and colons are read", ZH: "可读0-9、A-F、空格和冒号"}
 	DecodeDOL   = glossary.Term{EN: "The object list given with --dol cannot be read.", ZH: "--dol给出的数据对象列表无法解析。"}
@@ -21,18 +20,17 @@ var (
 
 // oda.
 var (
-	ODATitle         = glossary.Term{EN: "Offline data authentication for %s", ZH: "脱机数据认证，日期%s"}
-	ODAAuthentic     = glossary.Term{EN: "Authentic: the card's data was signed by its issuer, the issuer's key by the certification authority.", ZH: "认证通过：卡片数据由发卡行签名，发卡行公钥由认证中心签名。"}
-	ODANothing       = glossary.Term{EN: "Nothing failed, and nothing was proved: no signature covers the card's data.", ZH: "没有失败，也没有得到证明：没有签名覆盖卡片数据。"}
-	ODAFailed        = glossary.Term{EN: "Not authentic: %s.", ZH: "认证失败：%s。"}
-	ODABad           = glossary.Term{EN: "The dump cannot be read: %s.", ZH: "无法解析该记录：%s。"}
-	ODANextForm      = glossary.Term{EN: "tapnet oda --example --show    prints a dump in the right form", ZH: "tapnet oda --example --show    输出格式正确的示例"}
-	ODANoFile        = glossary.Term{EN: "A file is missing.", ZH: "缺少文件。"}
-	ODADate          = glossary.Term{EN: "The date is not of the form YYYY-MM-DD.", ZH: "日期不是YYYY-MM-DD的形式。"}
-	ODADateNext      = glossary.Term{EN: "tapnet oda FILE --date 2015-03-16", ZH: "tapnet oda 文件 --date 2015-03-16"}
-	ODANextDate      = glossary.Term{EN: "tapnet oda FILE --date YYYY-MM-DD    verifies for the day of the recording", ZH: "tapnet oda 文件 --date YYYY-MM-DD    按记录当日验证"}
-	ODANextDecode    = glossary.Term{EN: "tapnet decode tlv HEX    explains the record in question", ZH: "tapnet decode tlv 十六进制    解释相关记录"}
-	ODAUnknownStatus = glossary.Term{EN: "not proved", ZH: "未证明"}
+	ODATitle      = glossary.Term{EN: "Offline data authentication for %s", ZH: "脱机数据认证，日期%s"}
+	ODAAuthentic  = glossary.Term{EN: "Authentic: the card's data was signed by its issuer, the issuer's key by the certification authority.", ZH: "认证通过：卡片数据由发卡行签名，发卡行公钥由认证中心签名。"}
+	ODANothing    = glossary.Term{EN: "Nothing failed, and nothing was proved: no signature covers the card's data.", ZH: "没有失败，也没有得到证明：没有签名覆盖卡片数据。"}
+	ODAFailed     = glossary.Term{EN: "Not authentic: %s.", ZH: "认证失败：%s。"}
+	ODABad        = glossary.Term{EN: "The dump cannot be read: %s.", ZH: "无法解析该记录：%s。"}
+	ODANextForm   = glossary.Term{EN: "tapnet oda --example --show    prints a dump in the right form", ZH: "tapnet oda --example --show    输出格式正确的示例"}
+	ODANoFile     = glossary.Term{EN: "A file is missing.", ZH: "缺少文件。"}
+	ODADate       = glossary.Term{EN: "The date is not of the form YYYY-MM-DD.", ZH: "日期不是YYYY-MM-DD的形式。"}
+	ODADateNext   = glossary.Term{EN: "tapnet oda FILE --date 2015-03-16", ZH: "tapnet oda 文件 --date 2015-03-16"}
+	ODANextDate   = glossary.Term{EN: "tapnet oda FILE --date YYYY-MM-DD    verifies for the day of the recording", ZH: "tapnet oda 文件 --date YYYY-MM-DD    按记录当日验证"}
+	ODANextDecode = glossary.Term{EN: "tapnet decode tlv HEX    explains the record in question", ZH: "tapnet decode tlv 十六进制    解释相关记录"}
 )
 
 // version.
@@ -67,7 +65,6 @@ var (
 	CardHeadName    = glossary.Term{EN: "card", ZH: "卡片"}
 	CardHeadNumber  = glossary.Term{EN: "number", ZH: "卡号"}
 	CardHeadProduct = glossary.Term{EN: "product", ZH: "产品"}
-	CardHeadIssuer  = glossary.Term{EN: "issuer", ZH: "发卡行"}
 	CardHeadExpiry  = glossary.Term{EN: "expiry", ZH: "有效期"}
 	CardHeadCounter = glossary.Term{EN: "ATC", ZH: "计数器"}
 	CardHeadPurse   = glossary.Term{EN: "purse", ZH: "电子现金"}

@@ -26,11 +26,11 @@ type Tapper interface {
 // Sale is what the cashier keys in. EnterPIN is asked when a PIN is needed; nil, or false, means that none is entered.
 type Sale struct {
 	Amount      money.Amount
-	Now         time.Time
-	OfflineOnly bool // the till has no line to the acquirer
-	AskPIN      bool // the cashier asks for the PIN whatever the amount
+	Now         func() time.Time // the time at the till; asked again for every presentation of the card
+	OfflineOnly bool             // the till has no line to the acquirer
+	AskPIN      bool             // the cashier asks for the PIN whatever the amount
 	EnterPIN    func() (pinblock.PIN, bool)
-	// PresentAgain is asked after a torn tap: the same card, or nil when it does not come back.
+	// PresentAgain is asked as long as a torn payment is open: the card that comes, or nil when none does.
 	PresentAgain func() apdu.Transceiver
 }
 
@@ -78,17 +78,20 @@ func (t *Till) Sell(ctx context.Context, reader apdu.Transceiver, sale Sale) (Re
 		return Receipt{}, errors.New("pos: the till has no terminal or is not attached")
 	}
 	result, err := t.deps.Tap.Tap(ctx, reader, terminal.Request{
-		Amount: sale.Amount, Other: money.New(0, sale.Amount.Currency()), Now: sale.Now, OfflineOnly: sale.OfflineOnly, Counter: t.counter(),
+		Amount: sale.Amount, Other: money.New(0, sale.Amount.Currency()), Now: sale.Now(), OfflineOnly: sale.OfflineOnly, Counter: t.counter(),
 	})
 	if err != nil {
 		return Receipt{}, fmt.Errorf("tap: %w", err)
 	}
 	torn := result.Torn != nil
-	if torn && sale.PresentAgain != nil {
-		if again := sale.PresentAgain(); again != nil {
-			if result, err = t.deps.Tap.Retap(ctx, again, result.Torn, sale.Now); err != nil {
-				return Receipt{}, fmt.Errorf("tap again: %w", err)
-			}
+	// The same card settles a torn payment; another one is sent away and the payment stays open [REF 2.5].
+	for result.Torn != nil && sale.PresentAgain != nil {
+		again := sale.PresentAgain()
+		if again == nil {
+			break
+		}
+		if result, err = t.deps.Tap.Retap(ctx, again, result.Torn, sale.Now()); err != nil {
+			return Receipt{}, fmt.Errorf("tap again: %w", err)
 		}
 	}
 	receipt, err := t.conclude(ctx, sale, result.Outcome)

@@ -211,8 +211,8 @@ func (t *Till) answered(now time.Time, from string, m *unionpay.FinancialRespons
 	if p == nil || p.status != pending || from != t.deps.Acquirer {
 		return // late, unknown or from somebody else: nothing changes, the trace shows the message
 	}
-	if p.offline && !t.queue.Acknowledged(key, from, step) {
-		return
+	if p.offline && (!delivery.Definite(m.Response) || !t.queue.Acknowledged(key, from, step)) {
+		return // the network could not say: the upload is repeated
 	}
 	answer := unionpay.AnswerOf(&m.Payment)
 	r := row(journal.Answered, &m.Payment)

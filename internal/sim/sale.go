@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tapnet/apdu"
 	"tapnet/card"
@@ -50,7 +51,8 @@ func (w *World) Sell(s Sale) (pos.Receipt, error) {
 	core := t.role.(*pos.Till)
 	core.Attach(func(_ context.Context, command any) (any, error) { return w.ask(t, command) })
 	return core.Sell(context.Background(), field, pos.Sale{
-		Amount: money.New(s.Minor, w.options.Profile.Money()), Now: w.Now().In(clock.Shanghai()), OfflineOnly: t.merchant.Offline, AskPIN: s.AskPIN,
+		Amount: money.New(s.Minor, w.options.Profile.Money()), OfflineOnly: t.merchant.Offline, AskPIN: s.AskPIN,
+		Now: func() time.Time { return w.Now().In(clock.Shanghai()) },
 		EnterPIN: func() (pinblock.PIN, bool) {
 			if !s.WrongPIN {
 				return h.personal.PIN, true

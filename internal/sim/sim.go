@@ -68,7 +68,7 @@ const (
 	thousand         = 1000
 	// healWithin bounds the time that a healthy network needs to finish what is under way: the longest back-off many times over.
 	healWithin = 48 * time.Hour
-	// tapDigits bounds a random sale: amounts lie on both sides of the purse's and the no-PIN limit.
+	// Random sales lie on both sides of the purses' money and of the no-PIN limit.
 	largeSaleMinor, smallSaleMinor = 150_000, 3_000
 )
 

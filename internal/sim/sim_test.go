@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tapnet/internal/pos"
+	"tapnet/iso8583/unionpay"
 )
 
 var (
@@ -97,5 +98,53 @@ func TestTheSameSeedIsTheSameRun(t *testing.T) {
 	}
 	if digest(77) == digest(78) {
 		t.Error("two seeds give the same run")
+	}
+}
+
+// TestALinkCanBeDecidedByHand loses every answer of the switch to the acquirer: each sale is taken back, and nobody owes anything.
+func TestALinkCanBeDecidedByHand(t *testing.T) {
+	lost := 0
+	w, err := New(5, Options{Link: func(p Passage) *Fate {
+		_, answer := p.Message.(*unionpay.FinancialResponse)
+		if p.To != "30010000" || !answer {
+			return nil
+		}
+		lost++
+		return &Fate{}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		receipt, err := w.Sell(Sale{Merchant: "shop-1", Card: "lin", Minor: 29_900})
+		if err != nil || receipt.End != pos.DeclinedOnline || receipt.Code != unionpay.IssuerTimeout {
+			t.Fatalf("receipt %v %s, %v", receipt.End, receipt.Code, err)
+		}
+	}
+	if err := w.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := w.Snapshot(true)
+	if err != nil || lost != 3 {
+		t.Fatal(lost, err)
+	}
+	for _, m := range snapshot.Members {
+		for account, balance := range m.Balances {
+			if balance.DebitsPending != 0 || balance.CreditsPending != 0 {
+				t.Errorf("%s %s: account %d still holds money", m.Role, m.Name, account)
+			}
+		}
+	}
+}
+
+func TestASaleNeedsCardAndMerchant(t *testing.T) {
+	w, err := New(1, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []Sale{{Merchant: "shop-1", Card: "nobody", Minor: 1}, {Merchant: "nowhere", Card: "lin", Minor: 1}} {
+		if _, err := w.Sell(s); err == nil {
+			t.Errorf("%+v is sold", s)
+		}
 	}
 }

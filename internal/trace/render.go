@@ -63,11 +63,15 @@ func (t *timeline) print(line string) {
 	if t.err != nil {
 		return
 	}
-	line = strings.TrimRight(explain.Harmless(line), " ")
+	_, t.err = io.WriteString(t.w, strings.TrimRight(explain.Harmless(line), " ")+"\n")
+}
+
+// plain is a text as the terminal can show it, before it is laid out.
+func (t *timeline) plain(s string) string {
 	if t.o.ASCII {
-		line = asciiOnly(line)
+		return asciiOnly(s)
 	}
-	_, t.err = io.WriteString(t.w, line+"\n")
+	return s
 }
 
 // asciiOnly replaces what a terminal without UTF-8 cannot show.
@@ -101,7 +105,7 @@ func (t *timeline) head(records []Record) {
 	if len(records) == 0 {
 		text = term("nothing is remembered of it", "没有记录").In(t.lang)
 	}
-	for _, line := range explain.Wrap(text, t.o.Width) {
+	for _, line := range explain.Wrap(t.plain(text), t.o.Width) {
 		t.print(line)
 	}
 	t.print("")
@@ -125,8 +129,15 @@ func (t *timeline) foot(records []Record) {
 	if len(records) == 0 {
 		return
 	}
-	if total := records[len(records)-1].At.Sub(records[0].At); total > 0 {
-		text := term("total ", "合计 ").In(t.lang) + duration(total)
+	label, total := term("total ", "合计 "), records[len(records)-1].At.Sub(records[0].At)
+	if total == 0 { // a simulated clock stood still; the card was measured all the same
+		label = term("card ", "卡片 ")
+		for _, r := range records {
+			total += r.Elapsed
+		}
+	}
+	if total > 0 {
+		text := t.plain(label.In(t.lang) + duration(total))
 		t.print(strings.Repeat(" ", max(0, t.o.Width-explain.Width(text))) + text)
 	}
 }
@@ -154,16 +165,17 @@ func (t *timeline) step(s step) {
 
 func (t *timeline) row(number string, l line) {
 	width := t.o.Width - numberWidth - kindWidth - middleWidth
-	texts := explain.Wrap(l.text, width)
+	texts := explain.Wrap(t.plain(l.text), width)
 	if l.elapsed > 0 {
-		texts = appendRight(texts, duration(l.elapsed), width)
+		texts = appendRight(texts, t.plain(duration(l.elapsed)), width)
 	}
-	middles := explain.Wrap(l.middle, middleWidth-1)
+	middles := explain.Wrap(t.plain(l.middle), middleWidth-1)
 	for i := range max(len(texts), len(middles)) {
 		kind := l.kind
 		if i > 0 {
 			number, kind = "", ""
 		}
+		kind = t.plain(kind)
 		t.print(explain.Pad(number, numberWidth) + explain.Pad(kind, kindWidth) + explain.Pad(at(middles, i), middleWidth) + at(texts, i))
 	}
 }

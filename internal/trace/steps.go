@@ -90,7 +90,8 @@ func (s step) lines(l glossary.Lang, reveal bool) []line {
 			first.text = joinText(first.text, term("did not arrive", "未送达").In(l))
 		}
 	case r.Row != nil:
-		if moved := rowText(r.Row, l); moved != "" && r.Kind == Posting {
+		// A role that names amount and accounts in its details has said it better.
+		if moved := rowText(r.Row, l); moved != "" && r.Kind == Posting && len(r.Detail) == 0 {
 			first.text = joinText(first.text, moved)
 		}
 	}
@@ -162,6 +163,15 @@ func apduText(r Record, l glossary.Lang) string {
 	return responseText(*r.Node, l)
 }
 
+// valueOf is the decoded value of the first node with the key, or else its meaning.
+func valueOf(n explain.Node, key string, l glossary.Lang) string {
+	found, _ := n.Find(key)
+	if found.Value != "" {
+		return found.Value
+	}
+	return found.Meaning.In(l)
+}
+
 // meaning is the decoded value or the meaning of the first node with the key.
 func meaning(n explain.Node, key string, l glossary.Lang) string {
 	found, ok := n.Find(key)
@@ -176,7 +186,7 @@ func commandText(n explain.Node, l glossary.Lang) string {
 	ins, _ := n.Find("INS")
 	switch ins.Hex {
 	case "A4":
-		return joinText(name, meaning(n, "84", l))
+		return strings.TrimSpace(name + " " + valueOf(n, "84", l))
 	case "B2", "CA", "DA", "DC", "AE", "24", "20":
 		return joinText(name, meaning(n, "P1", l), meaning(n, "P2", l))
 	}
@@ -213,7 +223,7 @@ func responseText(n explain.Node, l glossary.Lang) string {
 			}
 		}
 		return joinText(strings.TrimSpace(kind+" "+cutHex(valueHex(ac), shownCryptogram)), keyed(n, "ATC", "9F36"), keyed(n, "CTQ", "9F6C"),
-			meaning(n, "9F6C", l))
+			wishes(n, l))
 	}
 	if n.Length == 2 {
 		return term("done", "完成").In(l)
@@ -228,6 +238,15 @@ func responseText(n explain.Node, l glossary.Lang) string {
 		}
 	}
 	return strings.Join(keys, " ")
+}
+
+// wishes is what the card wants of the terminal, empty when it wants nothing.
+func wishes(n explain.Node, l glossary.Lang) string {
+	ctq, ok := n.Find("9F6C")
+	if !ok || strings.Trim(valueHex(ctq), "0") == "" {
+		return ""
+	}
+	return ctq.Meaning.In(l)
 }
 
 // valueHex is a node's hexadecimal without tag and length.

@@ -15,17 +15,19 @@ import (
 type Tap struct {
 	store *Store
 	clock clock.Clock
+	watch func() time.Duration
 	role  string
 	id    string
 
 	mu   sync.Mutex
-	last time.Time
+	last time.Duration
 	card cardSeen
 }
 
-// Tap begins the records of a tap; id is its number at that terminal, "T0000001/17".
-func (s *Store) Tap(c clock.Clock, terminal, id string) *Tap {
-	return &Tap{store: s, clock: c, role: terminal, id: prefixTap + id, last: c.Now()}
+// Tap begins the records of a tap; id is its number at that terminal, "T0000001/17". The clock dates the records; watch tells what has passed since some
+// fixed moment and measures the card. They are two, because a simulated clock may stand still while a card answers.
+func (s *Store) Tap(c clock.Clock, watch func() time.Duration, terminal, id string) *Tap {
+	return &Tap{store: s, clock: c, watch: watch, role: terminal, id: prefixTap + id, last: watch()}
 }
 
 // ID is what Find finds the tap by.
@@ -35,12 +37,12 @@ func (t *Tap) ID() string { return t.id }
 func (t *Tap) Exchange(command, response []byte, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock.Now()
-	elapsed := now.Sub(t.last)
-	began := t.last
-	t.last = now
+	passed := t.watch()
+	elapsed := passed - t.last
+	t.last = passed
 	t.card.look(command, response)
-	t.add(Record{At: began, Kind: Command, Raw: append(Bytes(nil), command...)})
+	now := t.clock.Now()
+	t.add(Record{At: now, Kind: Command, Raw: append(Bytes(nil), command...)})
 	answer := Record{At: now, Kind: Response, Raw: append(Bytes(nil), response...), Elapsed: elapsed}
 	if err != nil {
 		answer.Title = glossary.Term{EN: "no answer: reader trouble", ZH: "无响应：读卡器故障"}

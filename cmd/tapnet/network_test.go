@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestNetwork(t *testing.T) { scripts(t, "network") }
