@@ -69,6 +69,7 @@ func (c upCommand) Run(ctx context.Context, s *session) (err error) {
 		}
 		broke = <-served
 	case broke = <-served:
+	case broke = <-network.Failed():
 	}
 	return s.drain(ctx, network, broke)
 }
@@ -138,7 +139,7 @@ func (s *session) announceUp(network *app.Network, o app.Options) error {
 		}
 		where := addresses[role]
 		if where == "" {
-			where = s.text(lang.UpInMemory)
+			where = s.text(lang.UpConnects)
 		}
 		t.Row(role, where)
 	}

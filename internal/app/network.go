@@ -64,6 +64,7 @@ type Network struct {
 	addresses   map[string]string // role → where it listens
 	stops       []func() error    // undone in reverse order
 	committed   commits
+	failed      chan error // why a role stopped for good
 	taps        tapNumbers
 	background
 }
@@ -115,7 +116,7 @@ func start(ctx context.Context, o Options, connected func(dialler, listener *mem
 	}
 	n := &Network{
 		options: o, random: randomness{o.Seed}, trace: o.Trace, memory: memnet.New(o.Clock), issuers: map[string]*issuerNode{}, tills: map[string]*tillNode{},
-		holders: map[string]*holder{}, addresses: map[string]string{},
+		holders: map[string]*holder{}, addresses: map[string]string{}, failed: make(chan error, 1),
 	}
 	n.memory.OnConnect(connected)
 	n.background.ctx, n.background.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -184,7 +185,8 @@ func (n *Network) startNode(ctx context.Context, name, id string, role Role) (*n
 	if err != nil {
 		return nil, err
 	}
-	node := newNode(nodeConfig{name: name, shown: n.nameOf(id), role: role, store: store, clock: n.options.Clock, log: n.options.Log, told: n.traceRows})
+	node := newNode(nodeConfig{name: name, shown: n.nameOf(id), role: role, store: store, clock: n.options.Clock, log: n.options.Log, told: n.traceRows,
+		broke: n.breakDown})
 	node.send = func(peer string, _ unionpay.Message) error { return fmt.Errorf("%w: %s", link.ErrNotConnected, peer) }
 	n.nodes = append(n.nodes, node)
 	return node, nil
@@ -423,6 +425,17 @@ func (n *Network) connect(ctx context.Context, dialer *dialer, name string) erro
 	}
 	return context.Cause(n.background.ctx)
 }
+
+// breakDown remembers the first role that stopped for good.
+func (n *Network) breakDown(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+// Failed gives the reason when a role of this process has stopped for good. A network with a role that cannot remember must not go on: end the process.
+func (n *Network) Failed() <-chan error { return n.failed }
 
 // Addresses tells where the roles of this process listen.
 func (n *Network) Addresses() map[string]string { return n.addresses }

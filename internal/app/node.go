@@ -39,6 +39,7 @@ type node struct {
 	send func(peer string, m unionpay.Message) error
 
 	effects effectQueue
+	broke   func(error)
 	running context.CancelFunc
 	done    chan struct{}
 	err     error
@@ -82,10 +83,12 @@ type nodeConfig struct {
 	clock clock.Clock
 	log   *slog.Logger
 	told  func(n *node, rows []journal.Row)
+	// broke is told why a role has stopped for good: its journal could not be written.
+	broke func(error)
 }
 
 func newNode(c nodeConfig) *node {
-	n := &node{name: c.name, shown: c.shown, role: c.role, log: c.log.With("node", c.name), done: make(chan struct{})}
+	n := &node{name: c.name, shown: c.shown, role: c.role, broke: c.broke, log: c.log.With("node", c.name), done: make(chan struct{})}
 	n.store = onCommit{Store: c.store, told: func(rows []journal.Row) { c.told(n, rows) }}
 	n.effects.ready = sync.NewCond(&n.effects.mu)
 	n.timers = journal.NewTimers(c.clock, func(name string) { n.submit(journal.Event{Timer: name}) })
@@ -101,7 +104,10 @@ func (n *node) start(ctx context.Context) error {
 	n.running = cancel
 	go n.release()
 	go func() {
-		n.err = n.writer.Run(running)
+		if n.err = n.writer.Run(running); n.err != nil {
+			n.log.Error("role stopped: its journal cannot be written", "error", n.err)
+			n.broke(fmt.Errorf("%s stopped: %w", n.name, n.err))
+		}
 		close(n.done)
 	}()
 	select {
