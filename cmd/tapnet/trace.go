@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,7 +32,7 @@ func (c traceCommand) Run(ctx context.Context, s *session) error {
 		fmt.Fprintln(s.err, s.text(lang.TraceNotReveal))
 	}
 	if s.json {
-		return trace.JSON(s.out, records)
+		return s.traceJSON(records)
 	}
 	if !saved.IsZero() {
 		s.line(s.screen.Dim(s.text(lang.TraceSaved, saved.Local().Format("2006-01-02 15:04:05"))))
@@ -45,6 +46,21 @@ func (c traceCommand) Run(ctx context.Context, s *session) error {
 	}
 	s.because(s.out, glossary.Term{}, lang.Fill(lang.TraceNext, c.ID))
 	return nil
+}
+
+// traceJSON writes the records as one object, as every command does.
+func (s *session) traceJSON(records []trace.Record) error {
+	var lines bytes.Buffer
+	if err := trace.JSON(&lines, records); err != nil {
+		return err
+	}
+	out := struct {
+		Records []json.RawMessage `json:"records"`
+	}{[]json.RawMessage{}}
+	for line := range bytes.Lines(lines.Bytes()) {
+		out.Records = append(out.Records, bytes.TrimSpace(line))
+	}
+	return s.printJSON(s.out, out)
 }
 
 // find looks in the running network, and when none runs among what was saved; saved is when.

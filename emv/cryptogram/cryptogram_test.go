@@ -2,7 +2,6 @@ package cryptogram
 
 import (
 	"bytes"
-	"crypto/des"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,51 +32,6 @@ func fill(r *rand.Rand, b []byte) {
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
-}
-
-// TestDESAgainstStandardLibrary: own schedules and rounds, random keys and blocks, both directions, crypto/des as judge.
-func TestDESAgainstStandardLibrary(t *testing.T) {
-	r := random(t)
-	for range 2000 {
-		var key [KeyBytes]byte
-		var block, want [desBlock]byte
-		fill(r, key[:])
-		fill(r, block[:])
-		single, err := des.NewCipher(key[:8])
-		if err != nil {
-			t.Fatal(err)
-		}
-		triple, err := des.NewTripleDESCipher(append(key[:], key[:8]...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var own tdes
-		own.set(key)
-		in := be64(block)
-		single.Encrypt(want[:], block[:])
-		if got := toBytes(enter(in).encrypt(&own.left).leave()); got != want {
-			t.Fatalf("DES encrypt %X, want %X", got, want)
-		}
-		single.Decrypt(want[:], block[:])
-		if got := toBytes(enter(in).decrypt(&own.left).leave()); got != want {
-			t.Fatalf("DES decrypt %X, want %X", got, want)
-		}
-		triple.Encrypt(want[:], block[:])
-		if got := own.encrypt(block); got != want {
-			t.Fatalf("3DES encrypt %X, want %X", got, want)
-		}
-		triple.Decrypt(want[:], block[:])
-		if got := own.decrypt(block); got != want {
-			t.Fatalf("3DES decrypt %X, want %X", got, want)
-		}
-	}
-}
-
-func be64(b [desBlock]byte) (x uint64) {
-	for _, c := range b {
-		x = x<<8 | uint64(c)
-	}
-	return x
 }
 
 // TestRetailMACAgainstPackageMAC: two implementations of one algorithm in the tree must agree for every length.
@@ -316,13 +270,5 @@ func BenchmarkARPC(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = SuiteTDES.ARPC(session, [8]byte{1}, [2]byte{'0', '0'})
-	}
-}
-
-func BenchmarkSchedule(b *testing.B) {
-	key := [8]byte{1, 2, 3, 4, 5, 6, 7, 8}
-	var s schedule
-	for b.Loop() {
-		s.set(key[:])
 	}
 }

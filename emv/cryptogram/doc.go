@@ -7,6 +7,6 @@
 // the suite: the derivation option, the data list of each cryptogram version, the variant of the PIN change.
 //
 // Keys mask themselves in every print. The package keeps none: custody is the caller's business. Derivation and
-// cryptogram do not allocate. The 3DES in here works with tables and is not constant in time, as is true of crypto/des:
+// cryptogram do not allocate. The 3DES of package des works with tables and is not constant in time, as is true of crypto/des:
 // it is meant for test networks, and a production issuer computes these values inside its own security module.
 package cryptogram

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"math/bits"
+
+	"tapnet/des"
 )
 
 // KeyBytes is the length of every key: two DES keys, or one 128-bit key.
@@ -40,9 +42,9 @@ func (k Key) Equal(o Key) bool { return subtle.ConstantTimeCompare(k.b[:], o.b[:
 
 // KCV returns the check value of a 3DES key: the first three bytes of eight enciphered zero bytes [X9.24].
 func (k Key) KCV() [3]byte {
-	var cipher tdes
-	cipher.set(k.b)
-	block := cipher.encrypt([desBlock]byte{})
+	var cipher des.Triple
+	cipher.Set(&k.b)
+	block := des.Enter(0).EncryptTriple(&cipher).LeaveBytes()
 	return [3]byte(block[:3])
 }
 

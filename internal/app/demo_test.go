@@ -68,7 +68,7 @@ func TestSeedRepeats(t *testing.T) {
 }
 
 // secrets lists everything of a profile that must never be seen: full numbers, packed and as text, and PINs.
-func secrets(t *testing.T, profile *personalization.Profile) map[string][]byte {
+func secrets(t testing.TB, profile *personalization.Profile) map[string][]byte {
 	t.Helper()
 	found := map[string][]byte{}
 	for _, spec := range profile.Cards {
@@ -89,7 +89,7 @@ func secrets(t *testing.T, profile *personalization.Profile) map[string][]byte {
 	return found
 }
 
-func search(t *testing.T, where string, text []byte, secrets map[string][]byte) {
+func search(t testing.TB, where string, text []byte, secrets map[string][]byte) {
 	t.Helper()
 	for name, secret := range secrets {
 		if bytes.Contains(text, secret) {
@@ -149,7 +149,7 @@ func TestNothingLeaks(t *testing.T) {
 	searchFiles(t, dir, hidden)
 }
 
-func searchFiles(t *testing.T, dir string, hidden map[string][]byte) {
+func searchFiles(t testing.TB, dir string, hidden map[string][]byte) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {

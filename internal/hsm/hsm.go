@@ -3,7 +3,6 @@ package hsm
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/des"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -14,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"tapnet/des"
 	"tapnet/mac"
 )
 
@@ -250,7 +250,7 @@ func (e *entry) schedule() (err error) {
 	case DES:
 		e.block, err = des.NewCipher(e.value)
 	case TDES:
-		e.block, err = tripleDES(e.value)
+		e.block, err = des.NewTripleCipher(e.value)
 	case AES128, AES256:
 		e.block, err = aes.NewCipher(e.value)
 	}
@@ -274,14 +274,6 @@ func (e *entry) checkValue() (kcv [4]byte) {
 		copy(kcv[:], hmac.New(sha256.New, e.value).Sum(nil))
 	}
 	return kcv
-}
-
-func tripleDES(key16 []byte) (cipher.Block, error) {
-	var k [24]byte
-	copy(k[:], key16)
-	copy(k[16:], key16[:8])
-	defer clear(k[:])
-	return des.NewTripleDESCipher(k[:])
 }
 
 // equalHalves ignores parity bits, which the cipher ignores too.

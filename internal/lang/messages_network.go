@@ -76,7 +76,7 @@ var (
 // up.
 var (
 	UpTitle      = glossary.Term{EN: "tapnet is up · data in %s", ZH: "tapnet已启动 · 数据目录%s"}
-	UpInMemory   = glossary.Term{EN: "within this process", ZH: "仅本进程内"}
+	UpConnects   = glossary.Term{EN: "connects to the others", ZH: "主动连接其他角色"}
 	UpStop       = glossary.Term{EN: "Stop it with Ctrl-C. In another window: tapnet tap --card lin --at shop-1 --amount 299.00", ZH: "按Ctrl-C停止。在另一窗口：tapnet tap --card lin --at shop-1 --amount 299.00"}
 	UpDraining   = glossary.Term{EN: "Stopping: finishing what is under way.", ZH: "正在停止：处理完未完成的交易。"}
 	UpStopped    = glossary.Term{EN: "Stopped. Nothing was left open.", ZH: "已停止。没有遗留未完成的处理。"}
