@@ -60,6 +60,8 @@ func TestSlowReader(t *testing.T) {
 	eachWire(t, func(t *testing.T, w *world, a, b net.Conn) {
 		w.host.config.Limits.Queue = 8
 		w.host.config.Limits.EchoAfter, w.host.config.Limits.IdleClose, w.opener.config.Limits.EchoAfter = -1, -1, -1
+		// The opener shares the clock: its own deadlines must not end it first.
+		w.opener.config.Limits.FrameTimeout, w.opener.config.Limits.WriteTimeout = 24*time.Hour, 24*time.Hour
 		w.opener.config.OnMessage = func(*Session, unionpay.Message, []byte) { <-t.Context().Done() }
 		_, host := w.connect(t, a, b)
 		answer := approval(t, sale(t, 1))
@@ -324,15 +326,49 @@ func TestServerReplaces(t *testing.T) {
 	next(t, "opener's end", w.opener.down)
 	spare := dial()
 	eventually(t, "second place taken", func() bool { return server.Connections() == 2 })
-	refused := dial()
-	if _, err := refused.Read(make([]byte, 1)); err == nil {
-		t.Error("a third connection was served")
+	third, err := Open(dial(), w.opener.config) // the spare has not signed on: it makes room
+	must(t, err)
+	next(t, "up", w.host.up)
+	if _, err := spare.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection that never signed on was kept")
 	}
 	cancel()
 	must(t, next(t, "end", ended))
 	_ = spare.Close()
-	_ = refused.Close()
-	finish(t, first, second)
+	finish(t, first, second, third)
+}
+
+// TestServerIsFull: peers that are signed on keep their places, whoever comes.
+func TestServerIsFull(t *testing.T) {
+	w := newWorld(t, unionpay.Terminal)
+	network := memnet.New(w.clock)
+	l, err := network.Listen("acquirer")
+	must(t, err)
+	w.host.config.Limits.MaxSessions = 1
+	server, err := NewServer(w.host.config)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, l) }()
+	conn, err := network.Dial(ctx, "acquirer")
+	must(t, err)
+	peer, err := Open(conn, w.opener.config)
+	must(t, err)
+	next(t, "up", w.host.up)
+	next(t, "opener's up", w.opener.up)
+	for range 3 {
+		refused, err := network.Dial(ctx, "acquirer")
+		must(t, err)
+		if _, err := refused.Read(make([]byte, 1)); err == nil {
+			t.Error("a connection too many was served")
+		}
+		_ = refused.Close()
+	}
+	must(t, peer.Send(sale(t, 1)))
+	next(t, "question", w.host.got)
+	cancel()
+	must(t, next(t, "end", ended))
+	finish(t, peer)
 }
 
 // TestConfigErrors: what Open, NewDialer and NewServer refuse.
