@@ -2,7 +2,7 @@ package oda
 
 import (
 	"bytes"
-	"crypto/sha1" // the standard's hash algorithm 01 [EMV B2 B2]
+	"crypto/sha1" // the standard's hash algorithm 01 [EMV B2 B3]
 	"hash"
 	"math/big"
 	"sync"

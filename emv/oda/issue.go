@@ -110,7 +110,7 @@ func SignStatic(issuer PrivateKey, dac [2]byte, static []byte) []byte {
 func (k PublicKey) MaxDynamicData() int { return min(int(k.length)-dynamicFixed, 0xFF) }
 
 // SignDynamic makes signed dynamic application data, tag 9F4B, over ICC dynamic data and the terminal's data
-// [EMV B2 6.5.2]. It panics when dynamic is longer than icc.Public().MaxDynamicData(): the card chooses its length.
+// [EMV B2 6.5.1]. It panics when dynamic is longer than icc.Public().MaxDynamicData(): the card chooses its length.
 func SignDynamic(icc PrivateKey, dynamic []byte, terminalData []byte) []byte {
 	public := icc.Public()
 	if len(dynamic) > public.MaxDynamicData() {
