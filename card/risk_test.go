@@ -79,7 +79,6 @@ var (
 )
 
 var (
-	noCTQ   = emv.CTQ{}
 	pinCTQ  = emv.CTQ{0x80, 0}
 	signCTQ = emv.CTQ{0x40, 0}
 )

@@ -43,7 +43,9 @@ func (e *FrameError) Error() string {
 func (e *FrameError) Unwrap() error { return e.Err }
 
 // InStep says whether the next frame can still be read.
-func (e *FrameError) InStep() bool { return e.Err == ErrFrameShort || e.Err == ErrFrameTPDU }
+func (e *FrameError) InStep() bool {
+	return errors.Is(e.Err, ErrFrameShort) || errors.Is(e.Err, ErrFrameTPDU)
+}
 
 // Frame is one frame. TPDU (5 bytes) and Header (6) exist in the terminal's framing only. An empty Body is a
 // keep-alive in the switch's framing and not allowed in the terminal's.

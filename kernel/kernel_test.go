@@ -94,10 +94,8 @@ func flip(at func(*scene) *emv.Data, tag tlv.Tag) func(*scene) {
 	})
 }
 
-func gpo(s *scene) *emv.Data    { return &s.gpo }
 func issuer(s *scene) *emv.Data { return &s.issuer }
 func icc(s *scene) *emv.Data    { return &s.icc }
-func data(s *scene) *emv.Data   { return &s.data }
 func last(s *scene) *emv.Data   { return &s.last }
 
 const (

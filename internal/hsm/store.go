@@ -14,7 +14,7 @@ func Open(rand io.Reader, path string, passphrase []byte) (*HSM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hsm: opening the key file: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return Read(rand, f, passphrase)
 }
 

@@ -1,6 +1,7 @@
 package memnet
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -33,7 +34,7 @@ func pair(c clock.Clock, near, far Addr) (a, b *Conn) {
 // Read gives what the peer wrote, waiting for at least one byte. After the peer's Close it gives the rest, then io.EOF.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.in.read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = opError("read", c.local, err)
 	}
 	return n, err

@@ -14,7 +14,7 @@ type MACFunc func(input []byte) ([8]byte, error)
 // bitmaps are looked at: Decode checks the rest. In both dialects the MAC is the last field and 8 bytes long, so a
 // message with bytes behind it or without room for it is told apart by Decode or by a MAC that does not match.
 func MACInput(d Dialect, body []byte) (input []byte, mac []byte, err error) {
-	mti, last, err := SpecOf(d).Outline(body)
+	_, last, err := SpecOf(d).Outline(body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find MAC: %w", err)
 	}
@@ -22,7 +22,7 @@ func MACInput(d Dialect, body []byte) (input []byte, mac []byte, err error) {
 		return body, nil, nil
 	}
 	at := len(body) - macBytes
-	if at < len(mti) {
+	if at < len(MTI("0000")) {
 		return nil, nil, &iso8583.FieldError{Field: last, Offset: len(body), Err: iso8583.ErrTruncated}
 	}
 	return body[:at], body[at:], nil
