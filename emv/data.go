@@ -41,7 +41,8 @@ var (
 // ParseData reads one level of TLV and copies it. A tag that appears twice is an error: whoever reads the first one and
 // whoever reads the last one would disagree [EMV B3 7.1]. Values of constructed tags are kept as they are.
 func ParseData(b []byte) (Data, error) {
-	var d Data
+	// A data object of a payment message takes seven bytes on average: the list need not grow.
+	d := Data{items: make([]datum, 0, min(len(b)/7+2, MaxDataElements))}
 	err := d.Decode(bytes.Clone(b))
 	return d, err
 }

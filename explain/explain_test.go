@@ -348,6 +348,7 @@ func TestMaskedUnlessRevealed(t *testing.T) {
 		"unknown": unhex(t, "00DD000008"+number), "verify": unhex(t, "0020008008A1B2C3D4E5F60718"),
 		"cut verify": unhex(t, "0020008009A1B2C3D4E5F60718"), "pin": unhex(t, "9908A1B2C3D4E5F60718"),
 		"pin change": unhex(t, "8424000214A1B2C3D4E5F60718A1B2C3D4E5F60718D3126104"),
+		"text":       unhex(t, "9F4E10"+fmt.Sprintf("%X", number)),
 		"script":     unhex(t, "721B 8619 8424000214A1B2C3D4E5F60718A1B2C3D4E5F60718D3126104"),
 	}
 	for name, b := range inputs {

@@ -251,7 +251,7 @@ func (f *fieldContent) simple(n *Node) {
 	case 39:
 		n.Meaning = unionpay.ResponseCode(f.text).Term()
 	case 43:
-		n.Value = scrub(n.Value)
+		scrubText(n)
 	case 49:
 		setCurrency(n, f.text)
 	case 64, 128:

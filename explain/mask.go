@@ -112,6 +112,22 @@ func scrubNode(n *Node) {
 	}
 }
 
+// scrubText applies scrub to a text with a name, and stars the same characters in the bytes that hold it.
+func scrubText(n *Node) {
+	value := scrub(n.Value)
+	if value == n.Value {
+		return
+	}
+	header := min(n.Header*hexPerByte, len(n.Hex))
+	content := n.Hex[header:]
+	if shown := len(value) * hexPerByte; shown <= len(content) {
+		content = maskASCII(content[:shown], value) + content[shown:]
+	} else {
+		content = strings.Repeat(star, len(content))
+	}
+	hide(n, n.Hex[:header]+content, value)
+}
+
 // veil masks a value that could not be read, as strictly as its tag asks for.
 func veil(n *Node, tag tlv.Tag) {
 	switch {

@@ -158,7 +158,7 @@ func formatValue(n *Node, tag tlv.Tag, b []byte) {
 	if sensitiveTag(tag) {
 		conceal(n)
 	} else if known && entry.Format != emv.FormatNumeric {
-		n.Value = scrub(n.Value)
+		scrubText(n)
 	}
 }
 

@@ -22,7 +22,7 @@ func (f *field) check(content []byte, units int) error {
 		return nil
 	}
 	if !f.packed {
-		if !allIn(content, &charClass, f.allowed) {
+		if !allAllowed(content, f.allowed) {
 			return ErrContent
 		}
 		return nil

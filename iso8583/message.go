@@ -1,6 +1,7 @@
 package iso8583
 
 import (
+	"encoding/binary"
 	"math/bits"
 )
 
@@ -118,7 +119,7 @@ func (m *Message) Set(n int, text []byte) error {
 	}
 	start := len(m.scratch)
 	if !f.packed {
-		if f.allowed != 0 && !allIn(text, &charClass, f.allowed) {
+		if f.allowed != 0 && !allAllowed(text, f.allowed) {
 			return fieldError(n, UnknownOffset, ErrContent)
 		}
 		m.scratch = append(m.scratch, text...)
@@ -177,6 +178,31 @@ func (m *Message) Clear(n int) {
 
 // WriteSecondaryBitmap has Append write the secondary bitmap even when no field above 64 is present.
 func (m *Message) WriteSecondaryBitmap() { m.present[0] |= bit(1) }
+
+// allAllowed looks at the characters of a field that is not packed, eight at a time where the class is a range.
+func allAllowed(text []byte, class uint8) bool {
+	switch class {
+	case classDigit:
+		const high, six, three = 0xF0F0F0F0F0F0F0F0, 0x0606060606060606, 0x3333333333333333
+		for ; len(text) >= 8; text = text[8:] {
+			// A digit has 3 in its upper half, and still has when six is added to it.
+			x := binary.LittleEndian.Uint64(text)
+			if x&high|(x+six)&high>>4 != three {
+				return false
+			}
+		}
+	case classPrintable:
+		const top, one, blank = 0x8080808080808080, 0x0101010101010101, 0x2020202020202020
+		for ; len(text) >= 8; text = text[8:] {
+			// 7F and what is above it sets the top bit of x or x+1, what is below a blank that of x-20. A carry or borrow between bytes needs such a byte.
+			x := binary.LittleEndian.Uint64(text)
+			if (x|(x+one)|(x-blank))&top != 0 {
+				return false
+			}
+		}
+	}
+	return allIn(text, &charClass, class)
+}
 
 func allIn(text []byte, table *[256]uint8, class uint8) bool {
 	and := class

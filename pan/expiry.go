@@ -45,7 +45,15 @@ func (e Expiry) YYMM() string {
 	if e.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%02d%02d", e.year2, e.month)
+	return string(e.AppendYYMM(make([]byte, 0, expiryChars)))
+}
+
+// AppendYYMM appends what YYMM returns.
+func (e Expiry) AppendYYMM(dst []byte) []byte {
+	if e.IsZero() {
+		return dst
+	}
+	return append(dst, '0'+e.year2/tensPlace, '0'+e.year2%tensPlace, '0'+e.month/tensPlace, '0'+e.month%tensPlace)
 }
 
 // String returns what YYMM returns.

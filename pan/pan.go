@@ -3,8 +3,8 @@
 //
 // Promise: a value that exists has the right form, and no verb of fmt, no log line and no JSON shows a full number.
 // This holds also when the value sits in an unexported field of another struct, where fmt cannot see its methods,
-// because a value holds a handle to the digits and not the digits. The digits leave only through Reveal and the
-// methods that write them for the wire (BCD, Packed, Discretionary).
+// because a value does not hold the digits as such (see covered). The digits leave only through Reveal, RevealTo and
+// the methods that write them for the wire (BCD, Packed, AppendASCII, Discretionary).
 //
 // Not promised: that a number was ever issued, that its check digit is right (see LuhnValid), or that memory is wiped.
 package pan
@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"unique"
 )
 
 // Lengths of an account number in digits. ISO 7812 allows ten to nineteen; the payment messages of this project
@@ -31,7 +30,7 @@ var ErrInvalid = errors.New("malformed card data")
 // Number is a primary account number. Numbers compare with ==. The zero value is no number: it prints as "" and
 // reveals "".
 type Number struct {
-	digits unique.Handle[string]
+	digits covered
 }
 
 // Parse reads 12 to 19 decimal digits without spaces. The check digit is not looked at: published test cards and
@@ -44,7 +43,7 @@ func Parse(digits string) (Number, error) {
 	if !allDigits(digits) {
 		return Number{}, fmt.Errorf("parse account number: a character is not a digit: %w", ErrInvalid)
 	}
-	return Number{digits: unique.Make(digits)}, nil
+	return Number{digits: cover(digits)}, nil
 }
 
 // CompleteLuhn appends the check digit to 11 to 18 digits. [ISO 7812]
@@ -61,12 +60,10 @@ func CompleteLuhn(prefix string) (Number, error) {
 }
 
 // Reveal returns all digits. It is the one way to print them; a caller of it answers for where they go.
-func (n Number) Reveal() string {
-	if n.IsZero() {
-		return ""
-	}
-	return n.digits.Value()
-}
+func (n Number) Reveal() string { return n.digits.digits() }
+
+// RevealTo appends what Reveal returns.
+func (n Number) RevealTo(dst []byte) []byte { return n.digits.appendTo(dst) }
 
 // IsZero reports whether n is the zero value.
 func (n Number) IsZero() bool { return n == Number{} }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"unique"
 )
 
 const (
@@ -22,8 +21,8 @@ const (
 type Track2 struct {
 	number Number
 	expiry Expiry
-	// service code and discretionary data together; a handle, because the data hold the card verification value.
-	rest unique.Handle[string]
+	// service code and discretionary data together; covered, because the data hold the card verification value.
+	rest covered
 }
 
 // ParseTrack2 reads the value of tag 57: packed digits, nibble D as separator, one F at the end when the number
@@ -86,7 +85,8 @@ func NewTrack2(n Number, e Expiry, service string, discretionary string) (Track2
 	if length := n.Len() + 1 + expiryChars + serviceChars + len(discretionary); length > MaxTrack2Chars {
 		return Track2{}, fmt.Errorf("make track 2 of %d characters, want at most %d: %w", length, MaxTrack2Chars, ErrInvalid)
 	}
-	return Track2{number: n, expiry: e, rest: unique.Make(service + discretionary)}, nil
+	var rest [MaxTrack2Chars]byte
+	return Track2{number: n, expiry: e, rest: cover(string(append(append(rest[:0], service...), discretionary...)))}, nil
 }
 
 // IsZero reports whether t is the zero value.
@@ -106,7 +106,7 @@ func (t Track2) ServiceCode() string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.rest.Value()[:serviceChars]
+	return t.rest.digits()[:serviceChars]
 }
 
 // Discretionary returns the issuer's digits. They hold verification values: treat them as Reveal's.
@@ -114,20 +114,28 @@ func (t Track2) Discretionary() string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.rest.Value()[serviceChars:]
+	return t.rest.digits()[serviceChars:]
 }
 
 // Reveal returns all characters with 'D' as separator. ParseTrack2String reads them back.
-func (t Track2) Reveal() string { return t.join(string(separatorNibble)) }
+func (t Track2) Reveal() string { return t.join(separatorNibble) }
 
 // RevealASCII returns all characters with '=' as separator, as a text field carries them.
-func (t Track2) RevealASCII() string { return t.join("=") }
+func (t Track2) RevealASCII() string { return t.join('=') }
 
-func (t Track2) join(separator string) string {
+// AppendASCII appends what RevealASCII returns.
+func (t Track2) AppendASCII(dst []byte) []byte { return t.appendWith(dst, '=') }
+
+func (t Track2) join(separator byte) string {
+	return string(t.appendWith(make([]byte, 0, MaxTrack2Chars), separator))
+}
+
+func (t Track2) appendWith(dst []byte, separator byte) []byte {
 	if t.IsZero() {
-		return ""
+		return dst
 	}
-	return t.number.Reveal() + separator + t.expiry.YYMM() + t.rest.Value()
+	dst = append(t.number.RevealTo(dst), separator)
+	return t.rest.appendTo(t.expiry.AppendYYMM(dst))
 }
 
 // Packed returns the value of tag 57.

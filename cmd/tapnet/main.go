@@ -21,6 +21,9 @@ type grammar struct {
 	Up      upCommand      `cmd:"" help:"${up}"`
 	Tap     tapCommand     `cmd:"" help:"${tap}"`
 	Trace   traceCommand   `cmd:"" help:"${trace}"`
+	Verify  verifyCommand  `cmd:"" help:"${verify}"`
+	Sim     simCommand     `cmd:"" help:"${sim}"`
+	Bench   benchCommand   `cmd:"" help:"${bench}"`
 	Decode  decodeCommand  `cmd:"" help:"${decode}"`
 	Card    cardCommand    `cmd:"" help:"${card}"`
 	ODA     odaCommand     `cmd:"" name:"oda" help:"${oda}"`

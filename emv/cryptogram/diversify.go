@@ -27,9 +27,9 @@ func sequencePair(sequence string) [sequenceDigits]byte {
 
 // digitsOf writes PAN and sequence number as digit values into buf and returns how many there are.
 func digitsOf(buf *[pan.MaxDigits + sequenceDigits]byte, n pan.Number, sequence string) int {
-	digits := n.Reveal()
-	for i := range len(digits) {
-		buf[i] = digits[i] - '0'
+	digits := n.RevealTo(buf[:0])
+	for i := range digits {
+		buf[i] -= '0'
 	}
 	pair := sequencePair(sequence)
 	copy(buf[len(digits):], pair[:])

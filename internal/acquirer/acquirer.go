@@ -57,6 +57,9 @@ const (
 	answerWithinDefault = 45 * time.Second
 	sealContext         = "acquirer message"
 	timerAnswer         = "answer "
+	// timerPickUp tries again to open, after a restart, what the HSM could not open.
+	timerPickUp = "pick up"
+	pickUpAfter = 30 * time.Second
 	// traceModulus keeps system trace audit numbers within field 11's six digits.
 	traceModulus = 999_999
 )
@@ -67,6 +70,8 @@ type Acquirer struct {
 	terminals map[string]int // terminal → place of its merchant
 	state     *state
 	queue     delivery.Queue
+	// closed are keys of payments, and closedReversals of reversals, that the HSM could not open after a restart.
+	closed, closedReversals []string
 }
 
 // New makes an acquirer without payments.
@@ -141,6 +146,10 @@ func (a *Acquirer) Handle(now time.Time, ev *journal.Event, step *journal.Step) 
 	}
 	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
 		a.timeout(now, key, step)
+		return
+	}
+	if ev.Timer == timerPickUp {
+		a.pickUp(a.closed, a.closedReversals, step)
 		return
 	}
 	a.queue.Fire(ev.Timer, step)
@@ -343,4 +352,4 @@ func (a *Acquirer) AccountName(account ledger.Account) string {
 func (a *Acquirer) Book() *ledger.Book { return a.state.book }
 
 // Outstanding is the number of messages that nobody has acknowledged yet.
-func (a *Acquirer) Outstanding() int { return a.queue.Len() }
+func (a *Acquirer) Outstanding() int { return a.queue.Len() + a.closedCount() }

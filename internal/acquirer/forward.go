@@ -85,7 +85,12 @@ func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.Reversa
 	}
 	r := row(journal.Reversed, &m.Payment)
 	r.Key, r.Content, r.Reason, r.Note, r.RRN = key, content, m.Response.Pack(), []byte(original), answer.RRN
-	outgoing := a.planReversal(p, m.Response, &r)
+	outgoing, planned := a.planReversal(p, m.Response, &r)
+	if !planned {
+		// No row and no promise: a reversal that is acknowledged must reach the switch. The terminal repeats it.
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.SystemFault})})
+		return
+	}
 	a.append(step, now, r)
 	step.Emit(journal.Effect{Timer: timerAnswer + original, After: -1})
 	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
@@ -94,17 +99,18 @@ func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.Reversa
 	}
 }
 
-// planReversal says what reversing a payment means for the books and for the switch: nothing for a payment that is unknown, refused or already reversed.
-func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *journal.Row) *unionpay.ReversalRequest {
+// planReversal says what reversing a payment means for the books and for the switch: nothing for a payment that is unknown, refused or already reversed. It is
+// false when the HSM cannot open the payment now.
+func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *journal.Row) (*unionpay.ReversalRequest, bool) {
 	if p == nil || p.network == "" || p.upload || p.sealed == nil || p.status == timedOut || p.status == reversed {
-		return nil
+		return nil, true
 	}
 	forward := p.forward
 	if forward == nil {
 		forward = a.openRequest(p.sealed)
 	}
 	if forward == nil {
-		return nil
+		return nil, false
 	}
 	outgoing := reversalOf(forward, reason)
 	r.Linked, r.Payment = p.seq, unionpay.NetworkKey(outgoing)
@@ -113,7 +119,7 @@ func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *jou
 		hold, _ := a.state.book.Hold(p.hold)
 		r.Phase, r.Resolves, r.Debit, r.Credit, r.Amount, r.Currency = ledger.Void, p.hold, hold.Debit, hold.Credit, hold.Amount, hold.Currency
 	}
-	return outgoing
+	return outgoing, true
 }
 
 // acknowledged ends the repeating of a reversal.
@@ -156,29 +162,44 @@ func (a *Acquirer) openRequest(sealed []byte) *unionpay.FinancialRequest {
 // Rearm picks up after a restart. Answers to what was pending may have been lost with the process, so those payments time out at once; offline payments
 // and reversals that nobody acknowledged are sent again.
 func (a *Acquirer) Rearm(time.Time) []journal.Effect {
-	var effects []journal.Effect
-	for _, key := range slices.Sorted(maps.Keys(a.state.payments)) {
+	var step journal.Step
+	a.pickUp(slices.Sorted(maps.Keys(a.state.payments)), slices.Sorted(maps.Keys(a.state.outgoing)), &step)
+	return step.Effects
+}
+
+// pickUp goes on with payments and reversals that have not ended. What the HSM cannot open now is tried again later: a payment must end.
+func (a *Acquirer) pickUp(payments, reversals []string, step *journal.Step) {
+	a.closed, a.closedReversals = nil, nil
+	for _, key := range payments {
 		p := a.state.payments[key]
-		if p.status != pending {
+		if p.status != pending || p.forward != nil {
 			continue
 		}
-		if p.forward = a.openRequest(p.sealed); p.forward == nil {
-			continue
+		p.forward = a.openRequest(p.sealed)
+		switch {
+		case p.forward == nil:
+			a.closed = append(a.closed, key)
+		case p.upload:
+			a.queue.Send(p.network, a.deps.Switch, p.forward, step)
+		default:
+			step.Emit(journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
 		}
-		if p.upload {
-			a.queue.Restore(p.network, a.deps.Switch, p.forward)
-			continue
-		}
-		effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
 	}
-	for _, key := range slices.Sorted(maps.Keys(a.state.outgoing)) {
+	for _, key := range reversals {
 		v := a.state.outgoing[key]
 		if v.done {
 			continue
 		}
-		if forward := a.openRequest(v.sealed); forward != nil {
-			a.queue.Restore(key, a.deps.Switch, reversalOf(forward, v.reason))
+		forward := a.openRequest(v.sealed)
+		if forward == nil {
+			a.closedReversals = append(a.closedReversals, key)
+			continue
 		}
+		a.queue.Send(key, a.deps.Switch, reversalOf(forward, v.reason), step)
 	}
-	return append(effects, a.queue.Resume()...)
+	if a.closedCount() > 0 {
+		step.Emit(journal.Effect{Timer: timerPickUp, After: pickUpAfter})
+	}
 }
+
+func (a *Acquirer) closedCount() int { return len(a.closed) + len(a.closedReversals) }

@@ -397,10 +397,17 @@ func TestAnUploadIsRepeatedNotReversed(t *testing.T) {
 	}
 }
 
-// flakyVault cannot seal on demand.
+// flakyVault fails on demand, as a security module that is being restarted.
 type flakyVault struct {
 	acquirer.Vault
 	down bool
+}
+
+func (v *flakyVault) OpenData(name, context string, sealed []byte) ([]byte, error) {
+	if v.down {
+		return nil, fmt.Errorf("security module is down")
+	}
+	return v.Vault.OpenData(name, context, sealed)
 }
 
 func (v *flakyVault) SealData(name, context string, data []byte) ([]byte, error) {
@@ -420,6 +427,56 @@ func TestAnUploadOutlivesTroubleWithTheSecurityModule(t *testing.T) {
 	}
 	vault.down = false
 	b.forwarded(m)
+}
+
+// A reversal that cannot be opened is not acknowledged: the merchant would believe it and the cardholder's money would stay held.
+func TestAReversalOutlivesTroubleWithTheSecurityModule(t *testing.T) {
+	b := newBank(t)
+	vault := &flakyVault{Vault: b.hsm}
+	b.acquirer = newAcquirer(t, vault)
+	b.Rig = b.Restart(b.acquirer)
+	m := b.request(300)
+	b.answer(b.forwarded(m), unionpay.Approved)
+	rows := len(b.Rows())
+	vault.down = true
+	if out := b.Answer(networktest.Terminal, reversal(m)); code(out) != "96" || len(b.Rows()) != rows {
+		t.Fatalf("answer %s, %d new rows", code(out), len(b.Rows())-rows)
+	}
+	vault.down = false
+	if out := b.Deliver(networktest.Terminal, reversal(m)); len(out) != 2 || code(out[0]) != "00" || out[1].To != theSwitch {
+		t.Fatalf("%d messages left, want acknowledgement and reversal", len(out))
+	}
+	if b.claims() != 0 {
+		t.Errorf("claims %d", b.claims())
+	}
+}
+
+// What the security module cannot open when the process starts is opened later: every payment ends.
+func TestARestartOutlivesTroubleWithTheSecurityModule(t *testing.T) {
+	b := newBank(t)
+	taken, silent, offline := b.request(300), b.request(400), b.upload(500)
+	b.answer(b.forwarded(taken), unionpay.Approved)
+	b.Deliver(networktest.Terminal, reversal(taken))
+	b.forwarded(silent)
+	b.forwarded(offline)
+	vault := &flakyVault{Vault: b.hsm, down: true}
+	a := newAcquirer(t, vault)
+	b.Rig = b.Restart(a)
+	if len(b.Out) != 0 || len(b.Advance(5*time.Minute)) != 0 || a.Outstanding() != 3 {
+		t.Fatalf("%d outstanding while nothing can be opened", a.Outstanding())
+	}
+	vault.down = false
+	for _, sent := range b.Advance(time.Minute) {
+		switch m := sent.Message.(type) {
+		case *unionpay.ReversalRequest:
+			b.Deliver(theSwitch, acknowledgement(m, unionpay.Approved))
+		case *unionpay.FinancialRequest:
+			b.Deliver(theSwitch, unionpay.Respond(m, unionpay.Answer{Response: unionpay.Approved}))
+		}
+	}
+	if a.Outstanding() != 0 || a.Book().Audit() != nil {
+		t.Errorf("%d outstanding, books %v", a.Outstanding(), a.Book().Audit())
+	}
 }
 
 // TestCrashAtEveryRow stops the process after every row. What was pending then ends: payments are reversed, uploads and reversals are sent again, and the books

@@ -65,6 +65,8 @@ type state struct {
 const (
 	AccountScheme ledger.Account = 1 // what the scheme owes for approved payments
 	firstMerchant ledger.Account = 100
+	// AccountMerchants is the first merchant's; the others follow in the order of Deps.Merchants.
+	AccountMerchants = firstMerchant
 )
 
 func newState(merchants []Merchant, currency uint16) *state {

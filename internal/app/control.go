@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -37,6 +39,7 @@ const (
 	lockFile            = "lock"
 	maxControlBytes     = 64 << 10
 	controlHeaderWithin = 5 * time.Second
+	controlReadWithin   = 10 * time.Second // a request whole; how long the answer takes is another matter
 	// maxSocketPath is what the address of a unix socket holds on the systems we know, with room for the terminating zero.
 	maxSocketPath = 100
 )
@@ -63,14 +66,19 @@ func (n *Network) ServeControl(ctx context.Context) error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
 	}
-	server := &http.Server{Handler: n.controlHandler(), ReadHeaderTimeout: controlHeaderWithin}
+	server := &http.Server{
+		Handler: n.controlHandler(), ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
+		ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelWarn),
+	}
 	var stopped sync.WaitGroup
 	stopped.Add(1)
 	stop := context.AfterFunc(ctx, func() {
 		defer stopped.Done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
 		defer cancel()
-		_ = server.Shutdown(ctx) // what is still running after that is cut off by the end of the process
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close() // whoever has not ended by now is cut off; what a dead connection says about closing is of no use
+		}
 	})
 	err = server.Serve(listener)
 	if !stop() {
@@ -113,6 +121,9 @@ func (n *Network) controlTap(w http.ResponseWriter, r *http.Request) {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBytes))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(&request)
+	if _, more := decoder.Token(); err == nil && !errors.Is(more, io.EOF) {
+		err = errors.New("something follows the request")
+	}
 	if err == nil {
 		err = request.fill(n.options.Profile.Money())
 	}
@@ -252,12 +263,12 @@ func (c *Client) Cards(ctx context.Context) ([]CardInfo, error) {
 
 // ReadCard reads a card as a stranger's reader would.
 func (c *Client) ReadCard(ctx context.Context, name string) (CardReading, error) {
-	return get[CardReading](ctx, c, "/v1/cards/"+name)
+	return get[CardReading](ctx, c, "/v1/cards/"+url.PathEscape(name))
 }
 
 // TraceOf gives the records of one payment.
 func (c *Client) TraceOf(ctx context.Context, id string) ([]byte, error) {
-	return c.call(ctx, http.MethodGet, "/v1/trace/"+id, nil)
+	return c.call(ctx, http.MethodGet, "/v1/trace/"+url.PathEscape(id), nil)
 }
 
 // Tap runs one payment.

@@ -89,13 +89,17 @@ func secrets(t testing.TB, profile *personalization.Profile) map[string][]byte {
 	return found
 }
 
+// search looks for each secret as it is, in hexadecimal of either case, and written in groups.
 func search(t testing.TB, where string, text []byte, secrets map[string][]byte) {
 	t.Helper()
+	upper := bytes.ToUpper(text)
+	joined := bytes.ReplaceAll(upper, []byte(" "), nil)
 	for name, secret := range secrets {
-		if bytes.Contains(text, secret) {
+		if bytes.Contains(text, secret) || bytes.Contains(joined, bytes.ToUpper(secret)) {
 			t.Errorf("%s shows the %s", where, name)
 		}
-		if bytes.Contains(bytes.ToUpper(text), bytes.ToUpper([]byte(hex.EncodeToString(secret)))) {
+		coded := fmt.Appendf(nil, "%X", secret)
+		if bytes.Contains(upper, coded) || bytes.Contains(joined, coded) {
 			t.Errorf("%s shows the %s in hexadecimal", where, name)
 		}
 	}

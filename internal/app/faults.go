@@ -391,7 +391,7 @@ func (s *story) stolen(ctx context.Context) (DemoFault, error) {
 		return DemoFault{}, err
 	}
 	f := sentence(result.Outcome == OutcomeDeclined && result.ResponseCode == string(unionpay.StolenCard),
-		glossary.Term{EN: "declined 43, the reported card pays nothing", ZH: "以 43 拒绝，挂失卡不能支付"},
+		glossary.Term{EN: "declined 43, the reported card pays nothing", ZH: "以 43 拒绝，被盗卡不能支付"},
 		glossary.Term{EN: fmt.Sprintf("%s %s", result.Outcome, result.ResponseCode), ZH: fmt.Sprintf("%s %s", result.Outcome, result.ResponseCode)})
 	f.Trace = result.Trace
 	return f, nil

@@ -29,8 +29,10 @@ const (
 	keyMessageSeal  = "message-seal"
 )
 
-// masterKeyOf names the key-encrypting key shared with a peer.
-func masterKeyOf(peer string) string { return "master/" + peer }
+// masterKeyOf names the key-encrypting keys shared with the peers of one side, so that no member can sign on as a terminal.
+func masterKeyOf(side string) func(peer string) string {
+	return func(peer string) string { return "master/" + side + "/" + peer }
+}
 
 func personalizationKeys() personalization.KeyNames {
 	return personalization.KeyNames{
@@ -100,24 +102,24 @@ func newVaults(p *personalization.Profile, random randomness) (vaults, error) {
 		return nil, err
 	}
 	for _, i := range p.Issuers {
-		errs = append(errs, v.share(p.Switch, i.Institution, random))
+		errs = append(errs, v.share(sideNetwork, p.Switch, i.Institution, random))
 	}
-	errs = append(errs, v.share(p.Switch, p.Acquirer.Institution, random))
+	errs = append(errs, v.share(sideNetwork, p.Switch, p.Acquirer.Institution, random))
 	for _, m := range p.Merchants {
-		errs = append(errs, v.share(p.Acquirer.Institution, m.Terminal, random))
+		errs = append(errs, v.share(sideTerminal, p.Acquirer.Institution, m.Terminal, random))
 	}
 	return v, errors.Join(errs...)
 }
 
 // share gives two parties the same new master key, each under the other's name.
-func (v vaults) share(a, b string, random randomness) error {
+func (v vaults) share(side, a, b string, random randomness) error {
 	key := make([]byte, hsm.TDES.Bytes())
 	defer clear(key)
 	if _, err := io.ReadFull(random.source("master "+a+" "+b), key); err != nil {
 		return fmt.Errorf("master key of %s and %s: %w", a, b, err)
 	}
-	for _, side := range [][2]string{{a, b}, {b, a}} {
-		_, err := v[side[0]].ImportClear(masterKeyOf(side[1]), hsm.UsageKeyEncryption, hsm.ModeBoth, hsm.TDES, hsm.NotExportable, key)
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		_, err := v[pair[0]].ImportClear(masterKeyOf(side)(pair[1]), hsm.UsageKeyEncryption, hsm.ModeBoth, hsm.TDES, hsm.NotExportable, key)
 		if err != nil {
 			return fmt.Errorf("master key of %s and %s: %w", a, b, err)
 		}
@@ -127,7 +129,7 @@ func (v vaults) share(a, b string, random randomness) error {
 
 // ring keeps the working keys that an institution shares with its peers on one side.
 func (v vaults) ring(id, side string, algorithm hsm.MACAlgorithm, mode hsm.Mode) (*keyring.Ring, error) {
-	return keyring.New(keyring.Config{HSM: v[id], Prefix: side + "/", MasterKey: masterKeyOf, MAC: algorithm, PINMode: mode})
+	return keyring.New(keyring.Config{HSM: v[id], Prefix: side + "/", MasterKey: masterKeyOf(side), MAC: algorithm, PINMode: mode})
 }
 
 const (

@@ -151,12 +151,15 @@ func (n *Network) build(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", step.role, err)
 		}
 	}
+	if err := n.describe(); err != nil {
+		return fmt.Errorf("describe the data directory: %w", err)
+	}
 	return nil
 }
 
 // issueCards makes the chips; their memories outlive the process.
 func (n *Network) issueCards() error {
-	cards := filepath.Join(n.options.Dir, "cards")
+	cards := filepath.Join(n.options.Dir, cardDirectory)
 	if err := os.MkdirAll(cards, 0o700); err != nil {
 		return fmt.Errorf("make card directory: %w", err)
 	}
@@ -165,7 +168,7 @@ func (n *Network) issueCards() error {
 		if err != nil {
 			return err
 		}
-		memory := &chipFile{path: filepath.Join(cards, spec.Name+".state"), initial: personal.Image.State}
+		memory := &chipFile{path: filepath.Join(cards, spec.Name+chipSuffix), initial: personal.Image.State}
 		chip, err := card.New(&personal.Image, personal.Crypto, memory, n.random.source("card "+spec.Name))
 		if err != nil {
 			return fmt.Errorf("card %q: %w", spec.Name, err)
@@ -327,10 +330,14 @@ func (n *Network) startTills(ctx context.Context) error {
 	return nil
 }
 
+// quietWriteTimeout is longer than any story moves its clock in one step.
+const quietWriteTimeout = 30 * 24 * time.Hour
+
 // limits of the links of this network.
 func (n *Network) limits() link.Limits {
 	if n.options.Quiet {
-		return link.Limits{EchoAfter: -1, IdleClose: -1}
+		// Whoever moves the clock on must not cut off a burst that is being written at that moment.
+		return link.Limits{EchoAfter: -1, IdleClose: -1, WriteTimeout: quietWriteTimeout}
 	}
 	return link.Limits{}
 }

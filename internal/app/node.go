@@ -165,18 +165,24 @@ func (n *node) look(ctx context.Context, f func()) error {
 // release carries out effects, in order, after their commit.
 func (n *node) release() {
 	for {
-		effect, ok := n.effects.take()
+		effects, ok := n.effects.take()
 		if !ok {
 			return
 		}
-		n.role.Finish(&effect)
-		if n.timers.Apply(&effect) || effect.Message == nil {
-			continue
+		for i := range effects {
+			n.carryOut(&effects[i])
 		}
-		if err := n.send(effect.To, effect.Message); err != nil {
-			// The role's own timers repeat or reverse what must not be lost.
-			n.log.Info("message not sent", "peer", effect.To, "type", string(effect.Message.Type()), "error", err)
-		}
+	}
+}
+
+func (n *node) carryOut(effect *journal.Effect) {
+	n.role.Finish(effect)
+	if n.timers.Apply(effect) || effect.Message == nil {
+		return
+	}
+	if err := n.send(effect.To, effect.Message); err != nil {
+		// The role's own timers repeat or reverse what must not be lost.
+		n.log.Info("message not sent", "peer", effect.To, "type", string(effect.Message.Type()), "error", err)
 	}
 }
 
@@ -185,6 +191,7 @@ type effectQueue struct {
 	mu     sync.Mutex
 	ready  *sync.Cond
 	items  []journal.Effect
+	taken  []journal.Effect // what take gave last; its memory comes next
 	closed bool
 }
 
@@ -195,21 +202,16 @@ func (q *effectQueue) put(effects []journal.Effect) {
 	q.ready.Signal()
 }
 
-func (q *effectQueue) take() (journal.Effect, bool) {
+// take waits for effects and gives all there are. They are valid until the next call. It is false once the queue is closed and empty.
+func (q *effectQueue) take() ([]journal.Effect, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	clear(q.taken) // let go of what they referred to
 	for len(q.items) == 0 && !q.closed {
 		q.ready.Wait()
 	}
-	if len(q.items) == 0 {
-		return journal.Effect{}, false
-	}
-	effect := q.items[0]
-	q.items[0] = journal.Effect{}
-	if q.items = q.items[1:]; len(q.items) == 0 {
-		q.items = nil
-	}
-	return effect, true
+	q.items, q.taken = q.taken[:0], q.items
+	return q.taken, len(q.taken) > 0
 }
 
 func (q *effectQueue) close() {

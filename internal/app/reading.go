@@ -49,7 +49,7 @@ type LogReading struct {
 func (n *Network) ReadCard(ctx context.Context, name string) (CardReading, error) {
 	h, ok := n.holders[name]
 	if !ok {
-		return CardReading{}, fmt.Errorf("%w: %q", ErrUnknownCard, name)
+		return CardReading{}, fmt.Errorf("%w: %q", ErrUnknownCard, shown(name))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tapnet/apdu"
@@ -162,16 +163,39 @@ func (n *Network) tap(ctx context.Context, r TapRequest, o tapOptions) (TapResul
 func (n *Network) parties(r TapRequest) (*holder, *tillNode, error) {
 	h, ok := n.holders[r.Card]
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: %q", ErrUnknownCard, r.Card)
+		return nil, nil, fmt.Errorf("%w: %q", ErrUnknownCard, shown(r.Card))
 	}
 	till, ok := n.tills[r.Merchant]
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: %q", ErrUnknownMerchant, r.Merchant)
+		return nil, nil, fmt.Errorf("%w: %q", ErrUnknownMerchant, shown(r.Merchant))
 	}
-	if r.Amount.Minor() <= 0 || r.Amount.Currency() != n.options.Profile.Money() {
-		return nil, nil, fmt.Errorf("amount %s: a tap takes a positive amount in %s", r.Amount, n.options.Profile.Money())
+	if _, err := r.Amount.BCD(); err != nil || r.Amount.Minor() <= 0 || r.Amount.Currency() != n.options.Profile.Money() {
+		return nil, nil, fmt.Errorf("%w: amount: a tap takes a positive amount of at most twelve digits in %s", errBadRequest, n.options.Profile.Money())
 	}
 	return h, till, nil
+}
+
+// Limits on a name that an error repeats. A reference number has twelve digits, a card's number more.
+const (
+	maxShownName   = 64
+	maxShownDigits = 12
+)
+
+// shown is what an error may repeat of a name that somebody asked for: not much of it, and nothing that could be an account number.
+func shown(name string) string {
+	digits := 0
+	for i := range len(name) {
+		if digits++; name[i] < '0' || name[i] > '9' {
+			digits = 0
+		}
+		if digits > maxShownDigits {
+			return "…"
+		}
+	}
+	if len(name) > maxShownName {
+		return strings.ToValidUTF8(name[:maxShownName], "") + "…"
+	}
+	return name
 }
 
 // result puts a receipt into words.

@@ -63,6 +63,9 @@ func (n *Network) traceMessage(node *node, dialect unionpay.Dialect, e link.Trac
 // traceRows remembers what has just become durable, and wakes who waits for it.
 func (n *Network) traceRows(node *node, rows []journal.Row) {
 	for i := range rows {
+		if !n.trace.Room(rows[i].At) {
+			continue // naming it would cost more than writing it did
+		}
 		row := rows[i] // the writer uses its memory again
 		n.trace.Add(trace.FromRow(node.shown, &row, node.role.Describe(&row), n.movement(node, &row)...))
 	}
@@ -154,7 +157,7 @@ func (n *Network) TraceOf(_ context.Context, id string) ([]byte, error) {
 	n.trace.Flush()
 	records := n.trace.Find(id)
 	if len(records) == 0 {
-		return nil, fmt.Errorf("%w: %q", ErrNoTrace, id)
+		return nil, fmt.Errorf("%w: %q", ErrNoTrace, shown(id))
 	}
 	var saved bytes.Buffer
 	if err := trace.Save(&saved, records); err != nil {

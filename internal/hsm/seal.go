@@ -6,6 +6,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"hash"
+	"io"
 
 	"tapnet/pan"
 )
@@ -28,11 +30,28 @@ func (h *HSM) PANFingerprint(name string, n pan.Number) ([16]byte, error) {
 	if err != nil {
 		return [16]byte{}, err
 	}
-	m := hmac.New(sha256.New, e.value)
-	m.Write([]byte(fingerprintContext))
-	m.Write([]byte(n.Reveal()))
-	return [16]byte(m.Sum(nil)[:16]), nil
+	d, _ := e.digests.Get().(*digest)
+	if d == nil {
+		d = &digest{mac: hmac.New(sha256.New, e.value)}
+	}
+	d.buffer = n.RevealTo(append(d.buffer[:0], fingerprintContext...))
+	d.mac.Write(d.buffer)
+	clear(d.buffer)
+	d.buffer = d.mac.Sum(d.buffer[:0])
+	fingerprint := [16]byte(d.buffer[:16])
+	d.mac.Reset()
+	e.digests.Put(d)
+	return fingerprint, nil
 }
+
+// digest is an HMAC under one key and the memory that goes through it.
+type digest struct {
+	mac    hash.Hash
+	buffer []byte
+}
+
+// Format masks a digest: its state stands for the key.
+func (d *digest) Format(f fmt.State, _ rune) { io.WriteString(f, "hsm.digest") }
 
 // SealPAN enciphers an account number for rest. Every call gives other bytes of the same length.
 func (h *HSM) SealPAN(name string, n pan.Number) ([]byte, error) {

@@ -52,6 +52,8 @@ type Switch struct {
 	deps      Deps
 	state     *state
 	reversals delivery.Queue
+	// closed are keys of payments, and closedReversals of reversals, that the HSM could not open after a restart.
+	closed, closedReversals []string
 }
 
 // New makes a switch without payments.
@@ -172,6 +174,10 @@ func (s *Switch) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 		s.timeout(now, key, step)
 		return
 	}
+	if ev.Timer == timerPickUp {
+		s.pickUp(s.closed, s.closedReversals, step)
+		return
+	}
 	s.reversals.Fire(ev.Timer, step)
 }
 
@@ -192,6 +198,11 @@ func (s *Switch) row(kind journal.Kind, p *unionpay.Payment, key string) journal
 
 // request forwards a new payment and answers a repeat.
 func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
+	if !speaksFor(ev.From, &m.Payment) {
+		// No row: somebody else's message must not take the member's key.
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.TerminalNotRegistered})})
+		return
+	}
 	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
 	finding, _ := ev.Finding.(*Finding)
 	if first := s.state.payments[key]; first != nil {
@@ -220,6 +231,15 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 	if !isUpload(m) {
 		step.Emit(journal.Effect{Timer: timerAnswer + key, After: s.deps.AnswerWithin})
 	}
+}
+
+// speaksFor reports whether a member may send a message: only in its own name, and about its own payments. Otherwise one member could take another's payment
+// back.
+func speaksFor(member string, p *unionpay.Payment) bool {
+	own := func(institution string) bool {
+		return strings.TrimLeft(institution, "0") == strings.TrimLeft(member, "0")
+	} // field 90 has zeros in front
+	return own(p.Forwarder) && (p.Original == nil || own(p.Original.Forwarder))
 }
 
 // isUpload tells a payment that the chip has already approved: it is never reversed, and the acquirer repeats it until it is answered.
@@ -297,4 +317,4 @@ func (s *Switch) Describe(r *journal.Row) glossary.Term {
 }
 
 // Outstanding is the number of reversals that issuers have not acknowledged yet.
-func (s *Switch) Outstanding() int { return s.reversals.Len() }
+func (s *Switch) Outstanding() int { return s.reversals.Len() + s.closedCount() }

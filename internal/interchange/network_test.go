@@ -304,10 +304,17 @@ func (w *world) encode(m unionpay.Message) []byte {
 	return wire
 }
 
-// flakyVault cannot seal on demand.
+// flakyVault fails on demand, as a security module that is being restarted.
 type flakyVault struct {
 	interchange.Vault
 	down bool
+}
+
+func (v *flakyVault) OpenData(name, context string, sealed []byte) ([]byte, error) {
+	if v.down {
+		return nil, fmt.Errorf("security module is down")
+	}
+	return v.Vault.OpenData(name, context, sealed)
 }
 
 func (v *flakyVault) SealData(name, context string, data []byte) ([]byte, error) {
@@ -335,6 +342,32 @@ func TestTroubleWithTheSecurityModule(t *testing.T) {
 	}
 	if out := w.Answer(acquirer, taken); code(out) != "00" {
 		t.Errorf("the reversal is answered %s once the module is back", code(out))
+	}
+}
+
+// What the security module cannot open when the process starts is opened later: every payment ends.
+func TestARestartOutlivesTroubleWithTheSecurityModule(t *testing.T) {
+	w := newWorld(t)
+	taken, silent := w.request(300), w.request(400)
+	w.answer(lantern, w.forwarded(taken), unionpay.Approved)
+	w.Deliver(acquirer, networktest.ReversalAtSwitch(taken))
+	w.forwarded(silent)
+	vault := &flakyVault{Vault: w.hsm, down: true}
+	again := newSwitch(t, vault)
+	w.Rig = w.Restart(again)
+	if len(w.Out) != 0 || len(w.Advance(5*time.Minute)) != 0 || again.Outstanding() != 2 {
+		t.Fatalf("%d outstanding while nothing can be opened", again.Outstanding())
+	}
+	vault.down = false
+	reversals := 0
+	for _, sent := range w.Advance(time.Minute) {
+		if m, ok := sent.Message.(*unionpay.ReversalRequest); ok {
+			w.Deliver(lantern, unionpay.Respond(m, unionpay.Answer{Response: unionpay.Approved}))
+			reversals++
+		}
+	}
+	if again.Outstanding() != 0 || reversals < 2 {
+		t.Errorf("%d outstanding, %d reversals sent", again.Outstanding(), reversals)
 	}
 }
 
@@ -402,5 +435,35 @@ func TestNewChecksItsDeps(t *testing.T) {
 		if _, err := interchange.New(d); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// TestAMemberSpeaksForItself: a member can neither pay nor reverse in another's name, and nothing it tries makes a row.
+func TestAMemberSpeaksForItself(t *testing.T) {
+	w := newWorld(t)
+	m := w.request(100)
+	onward := w.forwarded(m)
+	if out := w.answer(lantern, onward, unionpay.Approved); len(out) != 1 {
+		t.Fatal("no answer")
+	}
+	rows := len(w.Rows())
+	inItsName := networktest.ReversalAtSwitch(m)
+	inOwnName := networktest.ReversalAtSwitch(m)
+	inOwnName.Acquirer, inOwnName.Forwarder = willow, willow
+	early := networktest.ReversalAtSwitch(w.request(100))
+	early.Forwarder = willow
+	for name, forged := range map[string]unionpay.Message{
+		"a payment": w.request(200), "a repeat": m, "a reversal": inItsName, "a reversal of another's payment": inOwnName,
+		"a reversal before the payment": early,
+	} {
+		if out := w.Answer(willow, forged); code(out) != unionpay.TerminalNotRegistered {
+			t.Errorf("%s: %s", name, code(out))
+		}
+	}
+	if len(w.Rows()) != rows {
+		t.Errorf("%d rows were made", len(w.Rows())-rows)
+	}
+	if out := w.Deliver(acquirer, networktest.ReversalAtSwitch(m)); len(out) != 2 || out[1].To != lantern {
+		t.Errorf("the acquirer's own reversal: %+v", out)
 	}
 }

@@ -14,6 +14,12 @@ import (
 // timerAnswer starts the name of the timer that waits for an issuer's answer; the payment's key follows.
 const timerAnswer = "answer "
 
+// timerPickUp tries again to open, after a restart, what the HSM could not open.
+const (
+	timerPickUp = "pick up"
+	pickUpAfter = 30 * time.Second
+)
+
 // reversalOf builds the switch's own reversal of a request that was not answered in time. It keeps the original's time and trace number; the forwarder is the
 // switch (set by the caller), which makes its key differ from a reversal by the acquirer. It carries no PIN and no track [REF 6.1].
 func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
@@ -42,6 +48,10 @@ func (s *Switch) timeout(now time.Time, key string, step *journal.Step) {
 
 // reverse takes a reversal from an acquirer: acknowledged as soon as it is durable, then delivered to the issuer until acknowledged there.
 func (s *Switch) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalRequest, step *journal.Step) {
+	if !speaksFor(ev.From, &m.Payment) {
+		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.TerminalNotRegistered})})
+		return
+	}
 	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
 	answer := unionpay.Answer{Response: unionpay.Approved}
 	if first := s.state.reversals[key]; first != nil {
@@ -88,34 +98,51 @@ func (s *Switch) acknowledged(now time.Time, ev *journal.Event, m *unionpay.Reve
 // Rearm picks up after a restart. Answers to what was pending may have been lost with the process, so those payments time out at once; reversals that
 // nobody acknowledged are sent again.
 func (s *Switch) Rearm(time.Time) []journal.Effect {
-	var effects []journal.Effect
-	for _, key := range slices.Sorted(maps.Keys(s.state.payments)) {
+	var step journal.Step
+	s.pickUp(slices.Sorted(maps.Keys(s.state.payments)), slices.Sorted(maps.Keys(s.state.reversals)), &step)
+	return step.Effects
+}
+
+// pickUp goes on with payments and reversals that have not ended. What the HSM cannot open now is tried again later: a payment must end.
+func (s *Switch) pickUp(payments, reversals []string, step *journal.Step) {
+	s.closed, s.closedReversals = nil, nil
+	for _, key := range payments {
 		p := s.state.payments[key]
-		if p.status != pending {
+		if p.status != pending || p.request != nil {
 			continue
 		}
-		if m, err := s.open(p.sealed); err == nil {
-			if request, ok := m.(*unionpay.FinancialRequest); ok && !isUpload(request) {
-				request.Receiver, request.SettlementDate = p.to, monthDay(p.date)
-				p.request = request
-				effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
-			}
+		m, err := s.open(p.sealed)
+		if err != nil {
+			s.closed = append(s.closed, key)
+			continue
+		}
+		if request, ok := m.(*unionpay.FinancialRequest); ok && !isUpload(request) {
+			request.Receiver, request.SettlementDate = p.to, monthDay(p.date)
+			p.request = request
+			step.Emit(journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.state.reversals)) {
+	for _, key := range reversals {
 		v := s.state.reversals[key]
-		if m := s.reopen(v); m != nil {
-			s.reversals.Restore(key, v.to, m)
+		if v.done {
+			continue
 		}
+		m := s.reopen(v)
+		if m == nil {
+			s.closedReversals = append(s.closedReversals, key)
+			continue
+		}
+		s.reversals.Send(key, v.to, m, step)
 	}
-	return append(effects, s.reversals.Resume()...)
+	if s.closedCount() > 0 {
+		step.Emit(journal.Effect{Timer: timerPickUp, After: pickUpAfter})
+	}
 }
+
+func (s *Switch) closedCount() int { return len(s.closed) + len(s.closedReversals) }
 
 // reopen rebuilds the message of a stored reversal: the acquirer's own, or the switch's from the request it reverses.
 func (s *Switch) reopen(v *reversal) *unionpay.ReversalRequest {
-	if v.done {
-		return nil
-	}
 	m, err := s.open(v.sealed)
 	if err != nil {
 		return nil

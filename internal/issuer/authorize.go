@@ -27,6 +27,7 @@ const (
 
 // request is a payment as the decision sees it: what the message says and what the HSM found.
 type request struct {
+	id           identity
 	now          time.Time
 	businessDate int32
 	malformed    bool
@@ -145,7 +146,8 @@ func decide(r *request) Decision {
 	if r.card == nil {
 		return d
 	}
-	d.CounterUsed = r.cryptogram == CryptogramValid && r.chipAgrees && r.card.risesTo(r.atc)
+	// A cryptogram of another kind spends nothing here: a stolen approval, shown as a request, must not take the counter from the upload that is due.
+	d.CounterUsed = r.cryptogram == CryptogramValid && r.chipAgrees && r.requestAC && r.card.risesTo(r.atc)
 	d.Tries = triesAfter(r, d)
 	return d
 }

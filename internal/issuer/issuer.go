@@ -86,25 +86,30 @@ func (i *Issuer) append(step *journal.Step, now time.Time, row journal.Row) {
 
 // financial answers a payment: the first answer to a repeat, a decision to a new one.
 func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
-	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
-	first := i.state.payments[key]
-	if first != nil && !first.early {
-		if first.content == content {
-			i.answer(ev, m, first.reason, first.authCode, step)
+	finding, _ := ev.Finding.(*Finding)
+	id := identify(m, finding)
+	first, seen := i.state.payment(id.key)
+	if seen && (finding == nil || finding.failed) {
+		// The first answer cannot be given again without the security module, which made its cryptogram: the sender asks once more, or takes the payment back.
+		return
+	}
+	if seen && !first.early {
+		if first.content == id.content {
+			i.answer(ev, m, first.reason, first.code.String(), step)
 			return
 		}
-		i.append(step, now, journal.Row{Kind: journal.Refused, Content: content, Payment: key, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
+		i.append(step, now, journal.Row{Kind: journal.Refused, Content: id.content, Payment: id.key, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
 			Reason: uint16(KeyReused), BusinessDate: i.businessDate(now, m.SettlementDate), Amount: m.Amount.Minor()})
 		i.answer(ev, m, KeyReused, "", step)
 		return
 	}
-	if first != nil {
+	if seen {
 		// The key belongs to the reversal that came first: the late request is refused without taking it.
 		i.answer(ev, m, AlreadyReversed, "", step)
 		return
 	}
-	finding, _ := ev.Finding.(*Finding)
 	r := i.request(now, m, finding)
+	r.id = id
 	if m.Info.MessageType == unionpay.KindOfflineUpload {
 		i.upload(now, ev, m, r, step)
 		return
@@ -130,7 +135,7 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 // row fills what every decision on m has in common.
 func (i *Issuer) row(m *unionpay.FinancialRequest, r *request) journal.Row {
 	row := journal.Row{
-		Key: unionpay.NetworkKey(m), Content: unionpay.ContentHash(m), Payment: unionpay.NetworkKey(m), RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
+		Key: r.id.key, Content: r.id.content, Payment: r.id.key, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
 		ATC: r.atc, Amount: r.minor, Currency: uint16(r.currency), BusinessDate: r.businessDate,
 	}
 	if r.card != nil {
@@ -140,7 +145,14 @@ func (i *Issuer) row(m *unionpay.FinancialRequest, r *request) journal.Row {
 }
 
 // authCode is six digits from the row's number: unique among the approvals of a day and the same when replayed.
-func authCode(seq uint64) string { return fmt.Sprintf("%06d", seq%1_000_000) }
+func authCode(seq uint64) string {
+	var code approvalCode
+	for at := len(code) - 1; at >= 0; at-- {
+		code[at] = '0' + byte(seq%10)
+		seq /= 10
+	}
+	return string(code[:])
+}
 
 // upload books a payment that a purse made offline. The chip has already given the money away, so only a card, cryptogram or counter that cannot be true is
 // refused; limits and PIN are the card's business [REF 5].
@@ -175,7 +187,7 @@ func (i *Issuer) upload(now time.Time, ev *journal.Event, m *unionpay.FinancialR
 // reverse takes a payment back: once, whatever the order in which request and reversal arrive.
 func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalRequest, step *journal.Step) {
 	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
-	if first := i.state.payments[key]; first != nil {
+	if first, seen := i.state.payment(key); seen {
 		reason := first.reason
 		if first.content != content {
 			reason = KeyReused
@@ -188,8 +200,8 @@ func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 		Kind: journal.Reversed, Key: key, Content: content, Payment: originalKey, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
 		Reason: uint16(ReversalNoEffect), BusinessDate: i.businessDate(now, m.SettlementDate), Note: []byte(originalKey),
 	}
-	switch original := i.state.payments[originalKey]; {
-	case original == nil:
+	switch original, seen := i.state.payment(originalKey); {
+	case !seen:
 		row.Reason = uint16(ReversalEarly)
 	case original.held:
 		hold, _ := i.state.book.Hold(original.seq)
@@ -302,7 +314,7 @@ func (i *Issuer) Card(id int64) (Card, bool) {
 }
 
 // ReasonOf gives the reason of the payment with a retrieval reference number, Approved when there is none.
-func (i *Issuer) ReasonOf(rrn string) Reason { return i.state.byRRN[rrn] }
+func (i *Issuer) ReasonOf(rrn string) Reason { return i.state.byRRN[referenceOf(rrn)] }
 
 // Available is what a card's account may still spend, in minor units.
 func (i *Issuer) Available(id int64) int64 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tapnet/emv"
+	"tapnet/emv/cryptogram"
 	"tapnet/internal/hsm"
 	"tapnet/internal/journal"
 	"tapnet/iso8583/unionpay"
@@ -13,6 +14,7 @@ import (
 
 // Finding is what Prepare found out about a request: everything that costs time and needs no state of the writer.
 type Finding struct {
+	id         identity
 	card       *Enrolment
 	chip       chipData
 	cryptogram Cryptogram
@@ -38,7 +40,7 @@ func (i *Issuer) Prepare(ev *journal.Event) {
 	if !ok {
 		return
 	}
-	f := &Finding{}
+	f := &Finding{id: identify(m, nil)}
 	ev.Finding = f
 	fingerprint, err := i.deps.Vault.PANFingerprint(i.deps.Keys.PANFingerprint, m.PAN)
 	if err != nil {
@@ -99,6 +101,9 @@ func numberBCD(b []byte) int {
 	return n
 }
 
+// cryptogramDataBytes is room for what cryptograms of the known versions cover: 37 bytes [REF 4.2].
+const cryptogramDataBytes = 40
+
 // checkCryptogram lets the HSM recompute the application cryptogram from the data the chip says it signed [REF 4.2].
 func (i *Issuer) checkCryptogram(m *unionpay.FinancialRequest, f *Finding) {
 	suite, known := i.suites[f.chip.iad.Algorithm]
@@ -109,7 +114,7 @@ func (i *Issuer) checkCryptogram(m *unionpay.FinancialRequest, f *Finding) {
 	if !known {
 		return
 	}
-	data, err := suite.AppendData(nil, f.chip.iad.CVN, f.chip.iad.CVR, m.ICC)
+	data, err := suite.AppendData(make([]byte, 0, cryptogramDataBytes), f.chip.iad.CVN, f.chip.iad.CVR, m.ICC)
 	if err != nil {
 		return
 	}
@@ -197,7 +202,7 @@ func (i *Issuer) local(now time.Time) time.Time {
 func (i *Issuer) businessDate(now time.Time, settlement string) int32 {
 	own := i.deps.Calendar.BusinessDate(now)
 	monthDay, err := strconv.Atoi(settlement)
-	if err != nil || len(settlement) != 4 {
+	if err != nil || len(settlement) != 4 || int32(monthDay) == own%10000 {
 		return own
 	}
 	noon := time.Date(int(own)/10000, time.Month(own/100%100), int(own)%100, 12, 0, 0, 0, time.UTC)
@@ -212,7 +217,11 @@ func (i *Issuer) businessDate(now time.Time, settlement string) int32 {
 // answer emits the response to a payment. It depends on the request, the reason and the code only, so that a repeat gets the same bytes.
 func (i *Issuer) answer(ev *journal.Event, m *unionpay.FinancialRequest, reason Reason, authCode string, step *journal.Step) {
 	answer := unionpay.Answer{Response: reason.ResponseCode(), AuthCode: authCode}
-	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer), Finding: ev.Finding})
+	effect := journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer), Finding: ev.Finding}
+	if reason == SystemUnavailable {
+		effect.Finding = nil // a repeat must not depend on what works by then
+	}
+	step.Emit(effect)
 }
 
 func (i *Issuer) acknowledge(ev *journal.Event, m *unionpay.ReversalRequest, reason Reason, step *journal.Step) {
@@ -227,6 +236,6 @@ func (i *Issuer) Finish(eff *journal.Effect) {
 		return
 	}
 	arc := [2]byte{m.Response[0], m.Response[1]}
-	arpc := f.check.ARPC(arc)
-	m.ICC.Set(emv.TagIssuerAuthData, append(arpc[:], arc[:]...))
+	data := cryptogram.IssuerAuthData(f.check.ARPC(arc), arc)
+	m.ICC.Set(emv.TagIssuerAuthData, data[:])
 }

@@ -132,6 +132,17 @@ func TestUploadsComeLateAndOutOfOrder(t *testing.T) {
 	}
 }
 
+// TestAStolenApprovalSpendsNoCounter: a purse payment's cryptogram, captured and shown as a request of its own, is refused and leaves the counter to the upload.
+func TestAStolenApprovalSpendsNoCounter(t *testing.T) {
+	b := newBank(t)
+	upload := b.offline(500)
+	b.stan++
+	stolen := *upload
+	stolen.STAN, stolen.RRN, stolen.Reserved, stolen.Info.MessageType = b.stan, "632504999999", "", unionpay.KindSale
+	b.expect(&stolen, issuer.NotARequestCryptogram)
+	b.expect(upload, issuer.PurseAccepted)
+}
+
 func TestUploadsOfTamperedOrForeignPayments(t *testing.T) {
 	b := newBank(t)
 	sound := b.offline(500)
@@ -186,6 +197,32 @@ func TestAnUploadOutlivesTroubleWithTheSecurityModule(t *testing.T) {
 	b.expect(upload, issuer.PurseAccepted)
 	if got := unionpay.PaymentOf(b.Answer(theSwitch, payment).Message).Response; got != "96" {
 		t.Errorf("a repeated real-time payment is answered %s, want the first answer", got)
+	}
+}
+
+// The first answer carries a cryptogram that only the security module can make again. Without it a repeat gets no answer rather than another one.
+func TestARepeatWaitsForTheSecurityModule(t *testing.T) {
+	b := newBank(t)
+	vault := &flakyVault{Vault: b.hsm}
+	b.issuer = newIssuer(t, vault)
+	b.Rig = b.Restart(b.issuer)
+	m := b.pay(100)
+	first := b.Answer(theSwitch, m)
+	vault.down = true
+	if out := b.Deliver(theSwitch, m); len(out) != 0 {
+		t.Errorf("%d answers while the module is down", len(out))
+	}
+	vault.down = false
+	if again := b.Answer(theSwitch, m); !bytes.Equal(again.Bytes, first.Bytes) {
+		t.Error("another answer once the module is back")
+	}
+	// The answer to a payment during the trouble stays as it was, although a cryptogram could be made by now.
+	vault.down = true
+	m = b.pay(100)
+	first = b.Answer(theSwitch, m)
+	vault.down = false
+	if again := b.Answer(theSwitch, m); !bytes.Equal(again.Bytes, first.Bytes) {
+		t.Error("another answer to a payment that met the trouble")
 	}
 }
 

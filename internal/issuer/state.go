@@ -9,32 +9,18 @@ import (
 	"tapnet/internal/ledger"
 )
 
-// payment is what the issuer remembers of a request it answered, so that a repeat gets the first answer and a reversal finds its original.
-type payment struct {
-	seq      uint64
-	content  [16]byte
-	reason   Reason
-	authCode string
-	card     int64
-	minor    int64
-	date     int32
-	noPIN    bool
-	held     bool // the hold of seq still stands
-	early    bool // the reversal came first; no request was decided
-}
-
 // state is everything the decision reads. It is the journal, folded: only apply changes it, whether a row was just decided or is replayed.
 type state struct {
 	book     *ledger.Book
 	cards    map[int64]*Card
-	payments map[string]*payment
-	byRRN    map[string]Reason // the last decision on each reference, for people who ask why
+	payments map[paymentKey]payment
+	byRRN    map[reference]Reason // the last decision on each reference, for people who ask why
 	// directory finds the immutable part of a card by fingerprint; Prepare reads it while the writer adds cards.
 	directory sync.Map // Fingerprint → *Enrolment
 }
 
 func newState(currency uint16) *state {
-	s := &state{book: ledger.NewBook(), cards: map[int64]*Card{}, payments: map[string]*payment{}, byRRN: map[string]Reason{}}
+	s := &state{book: ledger.NewBook(), cards: map[int64]*Card{}, payments: map[paymentKey]payment{}, byRRN: map[reference]Reason{}}
 	s.open(AccountScheme, ledger.AccountSpec{Name: "scheme", Currency: currency, Kind: ledger.Liability})
 	s.open(AccountFunding, ledger.AccountSpec{Name: "funding", Currency: currency, Kind: ledger.Asset})
 	return s
@@ -163,12 +149,12 @@ func (s *state) applyDecision(r *journal.Row) error {
 	if err := s.transfer(r); err != nil {
 		return err
 	}
-	p := &payment{
-		seq: r.Seq, content: r.Content, reason: Reason(r.Reason), authCode: n.authCode, card: r.Card, minor: r.Amount, date: r.BusinessDate,
+	p := payment{
+		seq: r.Seq, content: r.Content, reason: Reason(r.Reason), code: codeOf(n.authCode), card: r.Card, minor: r.Amount, date: r.BusinessDate,
 		noPIN: !n.pinGiven, held: r.Kind == journal.Approved,
 	}
-	s.payments[r.Key] = p
-	s.byRRN[r.RRN] = p.reason
+	s.payments[keyOf(r.Key)] = p
+	s.byRRN[referenceOf(r.RRN)] = p.reason
 	c := s.cards[r.Card]
 	if c == nil {
 		return nil
@@ -183,7 +169,7 @@ func (s *state) applyDecision(r *journal.Row) error {
 		}
 	}
 	if r.Kind == journal.Approved {
-		c.days.put(c.days.on(r.BusinessDate).add(p, 1))
+		c.days.put(c.days.on(r.BusinessDate).add(&p, 1))
 	}
 	return nil
 }
@@ -202,21 +188,22 @@ func (s *state) applyReversal(r *journal.Row) error {
 	if err := s.transfer(r); err != nil {
 		return err
 	}
-	s.payments[r.Key] = &payment{seq: r.Seq, content: r.Content, reason: Reason(r.Reason), card: r.Card, date: r.BusinessDate}
-	original := string(r.Note)
-	p := s.payments[original]
-	if p == nil {
-		s.payments[original] = &payment{seq: r.Seq, early: true}
+	s.payments[keyOf(r.Key)] = payment{seq: r.Seq, content: r.Content, reason: Reason(r.Reason), card: r.Card, date: r.BusinessDate}
+	original := keyOf(string(r.Note))
+	p, seen := s.payments[original]
+	if !seen {
+		s.payments[original] = payment{seq: r.Seq, early: true}
 		return nil
 	}
 	if !p.held {
 		return nil
 	}
 	p.held = false
+	s.payments[original] = p
 	// The day's limits give the amount back on the date it was used, unless that date is forgotten.
 	if c := s.cards[p.card]; c != nil {
 		if u := c.days.on(p.date); u.count > 0 {
-			c.days.put(u.add(p, -1))
+			c.days.put(u.add(&p, -1))
 		}
 	}
 	return nil

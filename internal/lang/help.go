@@ -14,7 +14,7 @@ func Help() []HelpText { return append([]HelpText(nil), help...) }
 var help = []HelpText{
 	{"app", glossary.Term{
 		EN: "A contactless payment network in one program: card, terminal, acquirer, switch, issuer. Test keys and made-up cards only.",
-		ZH: "一个程序里的完整非接触支付网络：卡片、终端、收单机构、转接中心、发卡行。只使用测试密钥和虚构卡片。"}},
+		ZH: "一个程序里的完整非接触支付网络：卡片、终端、收单机构、交换中心、发卡行。只使用测试密钥和虚构卡片。"}},
 	{"flag_help", glossary.Term{EN: "Show help for the command.", ZH: "显示该命令的帮助。"}},
 	{"flag_lang", glossary.Term{EN: "Language of the output: en or zh. Default: LC_ALL, LANG.", ZH: "输出语言：en或zh。默认取LC_ALL、LANG。"}},
 	{"flag_json", glossary.Term{EN: "Print one JSON object instead of text.", ZH: "输出一个JSON对象而不是文本。"}},
@@ -32,6 +32,29 @@ var help = []HelpText{
 	{"tap_pin", glossary.Term{EN: "PIN the cardholder enters when asked; - reads it from standard input.", ZH: "持卡人在被要求时输入的密码；-表示从标准输入读取。"}},
 	{"tap_ask_pin", glossary.Term{EN: "The cashier asks for the PIN whatever the amount.", ZH: "收银员不论金额都要求输入密码。"}},
 	{"up_listen", glossary.Term{EN: "Where roles listen. Default: acquirer=127.0.0.1:8583,switch=127.0.0.1:8584.", ZH: "各角色的监听地址。默认acquirer=127.0.0.1:8583,switch=127.0.0.1:8584。"}},
+	{"verify", glossary.Term{
+		EN: "Add everything up again from the journals alone, and name every row that does not hold.",
+		ZH: "仅凭日志重新推导全部账目，并指出每一条不成立的记录。"}},
+	{"verify_dir", glossary.Term{EN: "Data directory of a network, running or not, or a copy of one.", ZH: "网络的数据目录（运行中或已停止），或其副本。"}},
+	{"verify_settled", glossary.Term{EN: "Nothing may be under way: what has not ended is a finding.", ZH: "不允许有在途交易：未结束的即为问题。"}},
+	{"verify_since", glossary.Term{EN: "An earlier --json report: its rows must be there still, unchanged.", ZH: "此前的--json报告：其中的记录必须仍在且未变。"}},
+	{"verify_most", glossary.Term{EN: "How many findings to show; the rest are counted.", ZH: "最多显示的问题数，其余只计数。"}},
+	{"sim", glossary.Term{
+		EN: "Simulate the network from a seed: lossy links, wrong clocks, crashes, torn taps. Nothing may be lost or doubled.",
+		ZH: "由种子模拟整个网络：链路丢包、时钟偏差、进程崩溃、中途移卡。交易不得丢失或重复。"}},
+	{"sim_seed", glossary.Term{EN: "The same seed gives the same run.", ZH: "相同的种子产生相同的运行。"}},
+	{"sim_days", glossary.Term{EN: "Simulated days of each world; a world makes up to 2,000 taps.", ZH: "每个环境模拟的天数；每个环境最多挥卡2,000次。"}},
+	{"sim_taps", glossary.Term{EN: "Taps to make in all.", ZH: "挥卡总次数。"}},
+	{"bench", glossary.Term{EN: "Measure the hot path, next to its baseline in the same run.", ZH: "测量热路径，并在同一次运行中与基线比较。"}},
+	{"bench_what", glossary.Term{EN: "authorize, store, verify, parse or cryptogram.", ZH: "authorize、store、verify、parse或cryptogram。"}},
+	{"bench_dir", glossary.Term{EN: "Where the stores lie; for verify, the data directory to verify.", ZH: "存储所在目录；verify时为要核对的数据目录。"}},
+	{"bench_cards", glossary.Term{EN: "Cards enrolled before the measurement.", ZH: "测量前登记的卡片数量。"}},
+	{"bench_clients", glossary.Term{EN: "Requests under way at a time. Default: 1,64,512.", ZH: "同时处理中的请求数。默认1,64,512。"}},
+	{"bench_duration", glossary.Term{EN: "How long one measurement takes.", ZH: "每次测量的时长。"}},
+	{"bench_rounds", glossary.Term{EN: "Interleaved rounds; the median counts.", ZH: "交错进行的轮数，取中位数。"}},
+	{"bench_rate", glossary.Term{EN: "Also measure latency in an open loop at this part of the maximum, such as 0.5.", ZH: "另以最大值的此比例（如0.5）做开环延迟测量。"}},
+	{"bench_memory", glossary.Term{EN: "Accept a file system in memory, where nothing is durable.", ZH: "允许内存文件系统（不具持久性）。"}},
+	{"bench_pgbench", glossary.Term{EN: "Also run pgbench on an installed PostgreSQL.", ZH: "同时在已安装的PostgreSQL上运行pgbench。"}},
 	{"trace", glossary.Term{EN: "Show every byte of a payment, from APDU to ledger.", ZH: "逐字节显示一笔支付，从APDU到账本。"}},
 	{"trace_id", glossary.Term{EN: "Retrieval reference number (RRN) of the payment, or last.", ZH: "支付的检索参考号（RRN），或last。"}},
 	{"trace_full", glossary.Term{EN: "Explain every field and bit.", ZH: "解释每个域和每一位。"}},
@@ -95,6 +118,19 @@ var examples = map[string][]Example{
 	"tap": {
 		{"tapnet tap --card lin --at shop-1 --amount 299.00", glossary.Term{EN: "a tap without PIN", ZH: "免密支付"}},
 		{"tapnet tap --card lin --at shop-1 --amount 1000.01 --pin -", glossary.Term{EN: "a tap above the limit, PIN typed in", ZH: "超过限额，输入密码"}},
+	},
+	"verify": {
+		{"tapnet verify ~/.local/share/tapnet", glossary.Term{EN: "the network of tapnet up", ZH: "tapnet up的网络"}},
+		{"tapnet verify ./copy --settled", glossary.Term{EN: "a network that has come to rest", ZH: "已静止的网络"}},
+		{"tapnet verify ./copy --since report.json", glossary.Term{EN: "nothing rewritten since that report", ZH: "自该报告以来未被改写"}},
+	},
+	"sim": {
+		{"tapnet sim --seed 7", glossary.Term{EN: "a few seconds of a bad week", ZH: "几秒钟模拟糟糕的几天"}},
+		{"tapnet sim --seed 7 --taps 1000000", glossary.Term{EN: "a million taps", ZH: "一百万次挥卡"}},
+	},
+	"bench": {
+		{"tapnet bench authorize", glossary.Term{EN: "authorizations per second, durable", ZH: "每秒持久化授权笔数"}},
+		{"tapnet bench authorize --rate 0.5 --pgbench", glossary.Term{EN: "with latency at half load, and pgbench", ZH: "半载延迟，并与pgbench比较"}},
 	},
 	"trace": {
 		{"tapnet trace last", glossary.Term{EN: "the payment before this command", ZH: "最近一笔支付"}},

@@ -6,7 +6,7 @@ import "tapnet/glossary"
 var (
 	DemoTitle       = glossary.Term{EN: "tapnet demo · seed %d · simulated day %s · test keys only", ZH: "tapnet demo · 种子%d · 模拟日期%s · 仅用测试密钥"}
 	DemoWorld       = glossary.Term{EN: "World", ZH: "测试环境"}
-	DemoWorldIs     = glossary.Term{EN: "%d CA · %d issuers · %d acquirer · %d switch · %d merchants · %d cards", ZH: "%d个认证中心 · %d个发卡行 · %d个收单机构 · %d个转接中心 · %d个商户 · %d张卡"}
+	DemoWorldIs     = glossary.Term{EN: "%d CA · %d issuers · %d acquirer · %d switch · %d merchants · %d cards", ZH: "%d个认证中心 · %d个发卡行 · %d个收单机构 · %d个交换中心 · %d个商户 · %d张卡"}
 	DemoOneTap      = glossary.Term{EN: "One tap, byte by byte", ZH: "逐字节看一次挥卡"}
 	DemoTaps        = glossary.Term{EN: "Taps", ZH: "挥卡"}
 	DemoFaults      = glossary.Term{EN: "Broken on purpose", ZH: "故意制造的故障"}

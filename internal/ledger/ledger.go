@@ -63,9 +63,9 @@ const (
 
 var phaseTerms = [...]glossary.Term{
 	Single:  {EN: "single", ZH: "单步"},
-	Pending: {EN: "pending", ZH: "预占"},
+	Pending: {EN: "pending", ZH: "冻结"},
 	Post:    {EN: "post", ZH: "入账"},
-	Void:    {EN: "void", ZH: "撤销预占"},
+	Void:    {EN: "void", ZH: "撤销冻结"},
 }
 
 // Valid reports whether p is one of the phases above.

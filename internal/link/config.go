@@ -43,7 +43,7 @@ type Limits struct {
 	MaxErrors int
 	// ForgiveAfter is how many good messages in a row make the earlier errors forgotten. Default 100.
 	ForgiveAfter int
-	// MaxSessions is how many connections a Server holds. Default 4096.
+	// MaxSessions is how many connections a Server holds; those that have not signed on make room for new ones. Default 4096.
 	MaxSessions int
 	// FrameTimeout is how long a frame may take from its first byte to its last. Default 10 s.
 	FrameTimeout time.Duration
@@ -138,7 +138,7 @@ func (d Direction) String() string {
 }
 
 // TraceEvent is one message that passed. Raw is the message as on the wire, without framing; it is the receiver's own copy and holds
-// account numbers: whoever keeps it masks it. Message is nil when it could not be decoded.
+// account numbers: whoever keeps it masks it. Message is nil when it could not be decoded; the role has it too, so nobody changes it.
 type TraceEvent struct {
 	Session   string
 	Peer      string

@@ -13,8 +13,11 @@ import (
 // readLoop reads frames until the connection or the patience with the peer ends. What it returns is the reason.
 func (s *Session) readLoop(r *bufio.Reader) error {
 	framing := s.config.framing()
-	buf := make([]byte, 0, iso8583.MaxFrameBytes)
+	buf := make([]byte, 0, strangerBytes)
 	for {
+		if s.up.Load() && cap(buf) < iso8583.MaxFrameBytes {
+			r, buf = bufio.NewReaderSize(r, readBufferBytes), make([]byte, 0, iso8583.MaxFrameBytes)
+		}
 		if _, err := r.Peek(1); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net"
@@ -18,10 +19,12 @@ const acceptPause = time.Second
 type Server struct {
 	config Config
 	mu     sync.Mutex
-	all    map[*Session]struct{}
+	all    map[*Session]*list.Element // its place among the strangers, nil once it was signed on
 	byPeer map[string]*Session
-	closed bool
-	live   sync.WaitGroup
+	// strangers are the connections that have not signed on yet, the oldest first.
+	strangers list.List
+	closed    bool
+	live      sync.WaitGroup
 }
 
 // NewServer checks the configuration, which every session gets a copy of.
@@ -30,7 +33,7 @@ func NewServer(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{config: c, all: make(map[*Session]struct{}), byPeer: make(map[string]*Session)}, nil
+	return &Server{config: c, all: make(map[*Session]*list.Element), byPeer: make(map[string]*Session)}, nil
 }
 
 // Serve accepts on l until ctx ends, then closes l and every session, and waits for them.
@@ -72,7 +75,7 @@ func (v *Server) wait(ctx context.Context, d time.Duration) bool {
 func (v *Server) accept(conn net.Conn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.closed || len(v.all) >= v.config.Limits.MaxSessions {
+	if v.closed || len(v.all) >= v.config.Limits.MaxSessions && !v.makeRoom() {
 		v.config.log().Warn("link: connection refused", "link", v.config.Name, "reason", ErrTooManySessions)
 		_ = conn.Close()
 		return
@@ -81,8 +84,29 @@ func (v *Server) accept(conn net.Conn) {
 	if err != nil { // the configuration was checked: this is a bug in NewServer
 		panic(err)
 	}
-	v.all[s] = struct{}{}
+	v.all[s] = v.strangers.PushBack(s)
 	v.live.Add(1)
+}
+
+// makeRoom closes the connection that has waited longest without signing on: a peer signs on at once, somebody who only wants to take up the room does
+// not. A connection that was closed still counts until its goroutines are gone, so the number may pass MaxSessions by a quarter. The caller holds mu.
+func (v *Server) makeRoom() bool {
+	oldest := v.strangers.Front()
+	if limit := v.config.Limits.MaxSessions; oldest == nil || len(v.all) > limit+limit/4 {
+		return false
+	}
+	s := oldest.Value.(*Session) // nothing else is ever put in
+	v.forget(s)
+	s.shut(ErrTooManySessions, false)
+	return true
+}
+
+// forget takes a session off the list of strangers. The caller holds mu.
+func (v *Server) forget(s *Session) {
+	if place := v.all[s]; place != nil {
+		v.strangers.Remove(place)
+		v.all[s] = nil
+	}
 }
 
 // signedOn makes s the session of its peer. An earlier one is closed: a terminal that lost its connection comes back before the host
@@ -93,6 +117,7 @@ func (v *Server) signedOn(s *Session) {
 	if _, ok := v.all[s]; !ok {
 		return
 	}
+	v.forget(s)
 	if old := v.byPeer[s.Peer()]; old != nil && old != s {
 		old.shut(ErrReplaced, true)
 	}
@@ -102,6 +127,7 @@ func (v *Server) signedOn(s *Session) {
 func (v *Server) ended(s *Session) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.forget(s)
 	delete(v.all, s)
 	if v.byPeer[s.Peer()] == s {
 		delete(v.byPeer, s.Peer())

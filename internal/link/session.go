@@ -31,9 +31,9 @@ type Session struct {
 	tpdu  atomic.Pointer[[iso8583.TPDUBytes]byte] // what our frames carry
 	heard atomic.Int64                            // when the last frame arrived, in nanoseconds
 
-	out      chan *[]byte
+	out      chan *outbound
 	closing  chan struct{} // closed: write what is queued, then close the connection
-	traces   chan TraceEvent
+	traces   chan *TraceEvent
 	finished chan struct{}
 	reason   error // valid once finished is closed, guarded by mu before
 	onEnd    func(*Session)
@@ -64,7 +64,7 @@ func start(conn net.Conn, c Config, opener bool, beforeUp, onEnd func(*Session))
 		}
 	}
 	s := &Session{
-		config: c, conn: conn, opener: opener, out: make(chan *[]byte, c.Limits.Queue),
+		config: c, conn: conn, opener: opener, out: make(chan *outbound, c.Limits.Queue),
 		closing: make(chan struct{}), finished: make(chan struct{}), onEnd: onEnd,
 	}
 	s.machine = newSignOn(&s.config, opener)
@@ -72,7 +72,7 @@ func start(conn net.Conn, c Config, opener bool, beforeUp, onEnd func(*Session))
 	s.tpdu.Store(&c.TPDU)
 	s.heard.Store(c.Clock.Now().UnixNano())
 	if c.Trace != nil {
-		s.traces = make(chan TraceEvent, c.Limits.TraceQueue)
+		s.traces = make(chan *TraceEvent, c.Limits.TraceQueue) // of pointers: a connection that says nothing must cost little
 	}
 	s.perform(func() []Action { return s.machine.Start(c.Clock.Now()) })
 	go s.run()
@@ -86,7 +86,7 @@ func (s *Session) run() {
 	if s.traces != nil {
 		tracing.Go(s.traceLoop)
 	}
-	err := s.readLoop(bufio.NewReaderSize(s.conn, readBufferBytes))
+	err := s.readLoop(bufio.NewReaderSize(s.conn, strangerBytes))
 	s.shut(err, true) // the writer sends what is queued, as far as the peer still takes it, and closes the connection
 	writing.Wait()
 	if s.traces != nil {
@@ -121,28 +121,28 @@ func (s *Session) Send(m unionpay.Message) error {
 }
 
 func (s *Session) send(m unionpay.Message, peer string, sign Signing) error {
-	frame, err := s.encode(m, peer, sign)
+	f, err := s.encode(m, peer, sign)
 	if err != nil {
 		return err
 	}
 	select {
 	case <-s.closing:
-		putBuffer(frame)
+		putFrame(f)
 		return ErrClosed
 	default:
 	}
 	select {
-	case s.out <- frame:
+	case s.out <- f:
 		return nil
 	default:
-		putBuffer(frame)
+		putFrame(f)
 		s.stats.queueFull.Add(1)
 		return ErrQueueFull
 	}
 }
 
 // encode gives the whole frame of a message.
-func (s *Session) encode(m unionpay.Message, peer string, sign Signing) (*[]byte, error) {
+func (s *Session) encode(m unionpay.Message, peer string, sign Signing) (*outbound, error) {
 	var compute unionpay.MACFunc
 	switch sign {
 	case SignInForce:
@@ -150,23 +150,24 @@ func (s *Session) encode(m unionpay.Message, peer string, sign Signing) (*[]byte
 	case SignPending:
 		compute = func(input []byte) ([8]byte, error) { return s.config.Keys.MACPending(peer, input) }
 	}
-	body, frame := getBuffer(), getBuffer()
-	defer putBuffer(body)
+	body, out := getFrame(), getFrame()
+	defer putFrame(body)
 	var err error
-	if *body, err = unionpay.Encode(s.config.Dialect, *body, m, compute); err != nil {
-		putBuffer(frame)
+	if body.bytes, err = unionpay.Encode(s.config.Dialect, body.bytes, m, compute); err != nil {
+		putFrame(out)
 		return nil, fmt.Errorf("link: encoding %s: %w", m.Type(), err)
 	}
-	f := iso8583.Frame{Body: *body}
+	f := iso8583.Frame{Body: body.bytes}
 	if s.config.Dialect == unionpay.Terminal {
 		tpdu := s.tpdu.Load()
 		f.TPDU, f.Header = tpdu[:], s.config.Header[:]
 	}
-	if *frame, err = s.config.framing().AppendFrame(*frame, f); err != nil {
-		putBuffer(frame)
+	if out.bytes, err = s.config.framing().AppendFrame(out.bytes, f); err != nil {
+		putFrame(out)
 		return nil, fmt.Errorf("link: framing %s: %w", m.Type(), err)
 	}
-	return frame, nil
+	out.message = m
+	return out, nil
 }
 
 // Up reports whether business may pass.

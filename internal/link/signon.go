@@ -198,7 +198,9 @@ func (m *SignOn) admit(now time.Time, r *unionpay.NetworkRequest) {
 		m.close(fmt.Errorf("%w: identity missing or changed", ErrSignOnRefused))
 		return
 	}
-	m.config.Keys.Reset(peer)
+	if atOnce {
+		m.config.Keys.Reset(peer)
+	} // else the key in force stays: a sign-on proves nothing, and the member may be at work over another connection
 	keys, known, err := m.config.Keys.Issue(peer, true, atOnce)
 	if err != nil || !known {
 		code := unionpay.TerminalNotRegistered
@@ -237,7 +239,8 @@ func (m *SignOn) nextKey(now time.Time) {
 
 func (m *SignOn) sendKey(now time.Time, keys unionpay.WrappedKeys) {
 	sign := SignInForce
-	if m.config.KeyChangeMAC == NewKey {
+	// The first key of a session vouches for itself: a member that has lost the old one could not check anything else.
+	if first := m.phase == phaseKeying && m.todo[0] == macKey; first || m.config.KeyChangeMAC == NewKey {
 		sign = SignPending
 	}
 	m.timer(TimerSignOn, m.config.Limits.SignOnTimeout)

@@ -1,11 +1,14 @@
 package link
 
 import (
+	"bufio"
 	"errors"
 	"testing"
 	"time"
 
 	"tapnet/internal/hsm"
+	"tapnet/internal/memnet"
+	"tapnet/iso8583"
 	"tapnet/iso8583/unionpay"
 )
 
@@ -242,5 +245,38 @@ func TestMachineTimers(t *testing.T) {
 	opener.Expire(now, now, TimerGrace)
 	if keys.calls[len(keys.calls)-1] != "retire" {
 		t.Errorf("the grace ended with %v", keys.calls)
+	}
+}
+
+// TestSignOnDoesNotDisturbAMember: whoever knows a member's number can begin to sign on. Before he has shown that he has the keys, nothing changes for the
+// member, which works on over its own connection.
+func TestSignOnDoesNotDisturbAMember(t *testing.T) {
+	w := newWorld(t, unionpay.Switch)
+	a, b := memnet.Pipe(w.clock)
+	opener, host := w.connect(t, a, b)
+	near, far := memnet.Pipe(w.clock)
+	pretended, err := Accept(far, w.host.config)
+	must(t, err)
+	t.Cleanup(func() { _ = near.Close(); finish(t, pretended) })
+	_, err = near.Write(frame(t, unionpay.Switch, &unionpay.NetworkRequest{STAN: 1, Time: "1121010203", Institution: acquirerID, Code: unionpay.SignOn}, nil))
+	must(t, err)
+	reader := bufio.NewReader(near)
+	for range 2 { // the answer, and the first key
+		_, err := iso8583.SwitchFraming.ReadFrame(reader, nil)
+		must(t, err)
+	}
+	works := func(stan uint32) {
+		t.Helper()
+		must(t, opener.Send(sale(t, stan)))
+		next(t, "question", w.host.got)
+		must(t, host.Send(approval(t, sale(t, stan))))
+		next(t, "answer", w.opener.got)
+	}
+	works(1)
+	_ = near.Close()
+	next(t, "the pretender's end", w.host.down)
+	works(2)
+	if s := opener.Stats(); s.BadMAC != 0 {
+		t.Errorf("%d messages could not be authenticated", s.BadMAC)
 	}
 }

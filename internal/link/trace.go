@@ -18,20 +18,21 @@ func (s *Session) traceIn(body []byte, m unionpay.Message, err error) {
 	})
 }
 
-// traceOut hands over a frame as it is written; the message in it is decoded by the tracing goroutine.
-func (s *Session) traceOut(frame []byte) {
+// traceOut hands over a frame as it is written.
+func (s *Session) traceOut(f *outbound) {
 	skip := 4
 	if s.config.Dialect == unionpay.Terminal {
 		skip = 2 + iso8583.TPDUBytes + iso8583.HeaderBytes
 	}
 	s.trace(TraceEvent{
-		Session: s.config.Name, Peer: s.Peer(), Direction: Out, At: s.config.Clock.Now(), Raw: bytes.Clone(frame[skip:]),
+		Session: s.config.Name, Peer: s.Peer(), Direction: Out, At: s.config.Clock.Now(), Raw: bytes.Clone(f.bytes[skip:]),
+		Message: f.message,
 	})
 }
 
 func (s *Session) trace(t TraceEvent) {
 	select {
-	case s.traces <- t:
+	case s.traces <- &t:
 	default:
 		s.stats.tracesDropped.Add(1)
 	}
@@ -39,10 +40,7 @@ func (s *Session) trace(t TraceEvent) {
 
 func (s *Session) traceLoop() {
 	for t := range s.traces {
-		if t.Direction == Out {
-			t.Message, t.Err = unionpay.Decode(s.config.Dialect, t.Raw)
-		}
-		s.config.Trace(t)
+		s.config.Trace(*t)
 	}
 }
 

@@ -48,6 +48,9 @@ const (
 	answerWithinDefault = 60 * time.Second
 	sealContext         = "till message"
 	timerAnswer         = "answer "
+	// timerPickUp tries again to open, after a restart, what the secure module could not open.
+	timerPickUp = "pick up"
+	pickUpAfter = 30 * time.Second
 	// traceModulus keeps trace numbers within field 11's six digits.
 	traceModulus = 999_999
 )
@@ -57,6 +60,7 @@ type Till struct {
 	deps    Deps
 	state   *state
 	queue   delivery.Queue
+	closed  []string // keys of payments that could not be opened after a restart
 	selling sync.Mutex
 	mu      sync.Mutex
 	waiting map[uint64]chan Outcome
@@ -134,6 +138,10 @@ func (t *Till) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 	}
 	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
 		t.timeout(now, key, step)
+		return
+	}
+	if ev.Timer == timerPickUp {
+		t.pickUp(t.closed, step)
 		return
 	}
 	t.queue.Fire(ev.Timer, step)
@@ -314,8 +322,15 @@ func (t *Till) Replay(r *journal.Row) error { return t.state.apply(r) }
 // Rearm picks up after a restart: payments that were waiting for an answer time out at once, because nobody waits for them any more; open reversals and
 // offline payments are sent again.
 func (t *Till) Rearm(time.Time) []journal.Effect {
-	var effects []journal.Effect
-	for _, key := range slices.Sorted(maps.Keys(t.state.payments)) {
+	var step journal.Step
+	t.pickUp(slices.Sorted(maps.Keys(t.state.payments)), &step)
+	return step.Effects
+}
+
+// pickUp goes on with payments that have not ended. What the secure module cannot open now is tried again later: a payment must end.
+func (t *Till) pickUp(keys []string, step *journal.Step) {
+	t.closed = nil
+	for _, key := range keys {
 		p := t.state.payments[key]
 		if p.status != pending && p.status != timedOut {
 			continue
@@ -323,17 +338,20 @@ func (t *Till) Rearm(time.Time) []journal.Effect {
 		request := t.openRequest(p.sealed)
 		switch {
 		case request == nil:
+			t.closed = append(t.closed, key)
 		case p.status == timedOut:
 			m := reversalOf(request)
-			t.queue.Restore(unionpay.TerminalKey(m), t.deps.Acquirer, m)
+			t.queue.Send(unionpay.TerminalKey(m), t.deps.Acquirer, m, step)
 		case p.offline:
-			t.queue.Restore(key, t.deps.Acquirer, request)
+			t.queue.Send(key, t.deps.Acquirer, request, step)
 		default:
 			p.request = request
-			effects = append(effects, journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
+			step.Emit(journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
 		}
 	}
-	return append(effects, t.queue.Resume()...)
+	if len(t.closed) > 0 {
+		step.Emit(journal.Effect{Timer: timerPickUp, After: pickUpAfter})
+	}
 }
 
 // Describe says what a row means.
@@ -347,4 +365,4 @@ func (t *Till) Describe(r *journal.Row) glossary.Term {
 }
 
 // Outstanding is the number of messages that the acquirer has not acknowledged yet.
-func (t *Till) Outstanding() int { return t.queue.Len() }
+func (t *Till) Outstanding() int { return t.queue.Len() + len(t.closed) }

@@ -242,6 +242,41 @@ func TestRestartAtEveryRow(t *testing.T) {
 	}
 }
 
+// flakyVault fails on demand, as a security module that is being restarted.
+type flakyVault struct {
+	pos.Vault
+	down bool
+}
+
+func (v *flakyVault) OpenData(name, context string, sealed []byte) ([]byte, error) {
+	if v.down {
+		return nil, errors.New("security module is down")
+	}
+	return v.Vault.OpenData(name, context, sealed)
+}
+
+// What the security module cannot open when the till starts is opened later: every payment ends.
+func TestARestartOutlivesTroubleWithTheSecurityModule(t *testing.T) {
+	s := newShop(t)
+	s.Command(pos.Store{Request: *s.card.PayOffline(0, 700)})
+	s.authorize(29_900, nil)
+	s.Advance(time.Minute) // times out; its reversal is not acknowledged
+	s.authorize(5_000, nil)
+	vault := &flakyVault{Vault: s.hsm, down: true}
+	till := newTill(t, vault, s.tap)
+	again := s.Restart(till)
+	if len(again.Out) != 0 || len(again.Advance(5*time.Minute)) != 0 || till.Outstanding() != 3 {
+		t.Fatalf("%d outstanding while nothing can be opened", till.Outstanding())
+	}
+	vault.down = false
+	for _, sent := range again.Advance(time.Minute) {
+		again.Deliver(bank, answer(sent.Message, unionpay.Approved))
+	}
+	if till.Outstanding() != 0 {
+		t.Errorf("%d outstanding", till.Outstanding())
+	}
+}
+
 func TestSmallAmountRule(t *testing.T) {
 	limit := money.New(100_000, money.CNY)
 	for _, c := range []struct {

@@ -2,10 +2,11 @@ package sim
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
+	"tapnet/internal/delivery"
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
 	"tapnet/internal/verify"
@@ -21,88 +22,215 @@ type role interface {
 
 // node is one process: a role, its journal and its timers.
 type node struct {
-	world   *World
+	world   *world
 	name    string // peer name: institution or terminal
 	kind    string // of verify
 	dialect func(peer string) unionpay.Dialect
 	make    func() (role, error)
 	told    func(finding any) // what the role tells its local callers, may be nil
+	began   func(role)        // called when a life begins, may be nil
+	died    func()            // called when a life ends, may be nil
+
+	disk    *journal.MemStore
 	role    role
-	store   *journal.MemStore
 	stepper *journal.Stepper
 	timers  *journal.Timers
+	clock   *skewed
+	inbox   []journal.Event // messages that wait for their batch
 	up      bool
-	life    int // counts starts
+	life    int    // counts starts
+	durable bool   // the last write was
+	ghost   *ghost // the process before this one, when it is still about
+
+	rows    []journal.Row                // of the disk, read so far
+	answers map[string][sha256.Size]byte // first answers, by receiver and key
+}
+
+// ghost is a process that does not know that another one has taken over its journal.
+type ghost struct {
+	role    role
+	stepper *journal.Stepper
 }
 
 var errCrash = errors.New("sim: the process stops")
 
 // start begins a life of the process on what its journal holds.
 func (n *node) start() error {
-	r, err := n.make()
+	r, err := n.newRole()
 	if err != nil {
 		return err
 	}
 	n.life++
+	n.role, n.up, n.stepper = r, true, nil
 	life := n.life
-	n.role, n.up = r, true
-	n.timers = journal.NewTimers(n.world.clock, func(name string) {
+	n.clock = n.world.newClock()
+	n.timers = journal.NewTimers(n.clock, func(name string) {
 		if n.up && n.life == life {
 			n.handle(journal.Event{Timer: name})
 		}
 	})
-	n.store = n.store.Reopen()
-	n.stepper, _, err = journal.NewStepper(context.Background(), journal.Config{
-		Machine: r, Store: n.store, Clock: n.world.clock, Release: n.release, Owner: fmt.Sprintf("%s life %d", n.name, life),
+	stepper, _, err := journal.NewStepper(context.Background(), journal.Config{
+		Machine: r, Store: n.openStore(life), Clock: n.clock, Release: func(effects []journal.Effect) { n.release(r, life, effects) },
+		Owner: fmt.Sprintf("%s life %d", n.name, life),
 	})
 	if err != nil {
 		return fmt.Errorf("%s: start: %w", n.name, err)
 	}
-	n.store.SetFaults(journal.Faults{BeforeCommit: n.maybeCrash, AfterCommit: n.maybeCrash})
-	return nil
-}
-
-// maybeCrash is asked around commits. A till does not crash there: between a card's own approval and the till's row lies real money, and what a merchant does
-// about it is not the network's to solve; tills crash between events instead.
-func (n *node) maybeCrash([]journal.Row) error {
-	if n.kind != verify.Till && n.world.chance(n.world.options.Rates.Crash) {
-		return errCrash
+	n.stepper = stepper
+	if n.began != nil && n.up {
+		n.began(r)
 	}
 	return nil
 }
 
+func (n *node) newRole() (role, error) {
+	r, err := n.make()
+	if err == nil && n.world.hooks.role != nil {
+		r = n.world.hooks.role(n.kind, n.name, r)
+	}
+	return r, err
+}
+
+// openStore is a handle on the disk for one life, with the moments at which that life may end.
+func (n *node) openStore(life int) journal.Store {
+	handle := n.disk.Reopen()
+	fault := func(durable bool) func([]journal.Row) error {
+		return func([]journal.Row) error {
+			if n.life != life {
+				return nil // a ghost: the fence is what must stop it
+			}
+			if !durable {
+				n.world.counts.Commits++
+			}
+			n.durable = durable
+			if n.mayStop() {
+				return errCrash
+			}
+			return nil
+		}
+	}
+	handle.SetFaults(journal.Faults{BeforeCommit: fault(false), AfterCommit: fault(true)})
+	if wrap := n.world.hooks.store; wrap != nil {
+		return wrap(n.kind, n.name, handle)
+	}
+	return handle
+}
+
+// mayStop draws whether the process stops at this moment.
+func (n *node) mayStop() bool {
+	w := n.world
+	if w.building {
+		return false
+	}
+	w.moments++
+	return w.moments == w.hooks.crashAt || w.chance(w.faults.Crash)
+}
+
 // crash ends this life; the next begins a while later. Messages that arrive meanwhile are lost.
 func (n *node) crash() {
-	n.up = false
+	if !n.up {
+		return
+	}
+	w, old := n.world, &ghost{n.role, n.stepper}
+	n.up, n.inbox = false, nil
 	n.timers.Stop()
-	n.world.tally.Crashes++
-	n.world.clock.AfterFunc(time.Duration(n.world.random.Int64N(int64(restartMax))), func() {
+	w.counts.Crashes++
+	if n.died != nil {
+		n.died()
+	}
+	w.clock.AfterFunc(w.upTo(restartMax), func() {
+		w.counts.Restarts++
 		if err := n.start(); err != nil {
-			n.world.fail("%w", err)
+			w.broken(err)
+			return
+		}
+		if n.ghost = nil; old.stepper != nil && w.chance(w.faults.Zombie) {
+			n.ghost = old
 		}
 	})
 }
 
-// handle gives the role an event. A failed commit is the end of this life.
-func (n *node) handle(ev journal.Event) {
-	n.role.Prepare(&ev)
-	if _, err := n.stepper.Step(context.Background(), ev); err != nil {
+// haunt gives the next message to the process before this one as well, which was slow and not dead. Whatever it decides must not become durable.
+func (n *node) haunt(ev journal.Event) {
+	g := n.ghost
+	n.ghost = nil
+	n.world.counts.Zombies++
+	before, _, _ := n.disk.Last(context.Background())
+	g.role.Prepare(&ev)
+	_, err := g.stepper.Step(context.Background(), ev)
+	var stopped *journal.StoppedError
+	after, _, _ := n.disk.Last(context.Background())
+	if after != before || err != nil && !errors.Is(err, journal.ErrStaleEpoch) && !errors.As(err, &stopped) {
+		n.world.find(lawFence, "%s: a process whose journal was taken over wrote on: rows %d to %d, %v", "%s：日志被接管后旧进程仍写入：第%d行至第%d行，%v",
+			n.name, before, after, err)
+	}
+}
+
+// handle gives the role events, as one batch. A failed commit is the end of this life.
+func (n *node) handle(events ...journal.Event) {
+	if n.stepper == nil {
+		return // it stopped while it started
+	}
+	for i := range events {
+		if events[i].Message == nil {
+			n.role.Prepare(&events[i])
+		}
+	}
+	if _, err := n.stepper.StepAll(context.Background(), events...); err != nil {
 		if !errors.Is(err, errCrash) {
-			n.world.fail("%s: %w", n.name, err)
+			n.world.broken(fmt.Errorf("%s: %w", n.name, err))
 		}
 		n.crash()
 	}
 }
 
-func (n *node) release(effects []journal.Effect) {
+// receive takes a message from the wire: prepared at once, decided now or with what comes in the next moment.
+func (n *node) receive(from string, m unionpay.Message) {
+	w := n.world
+	ev := journal.Event{From: from, Message: m}
+	if n.ghost != nil {
+		n.haunt(ev)
+	}
+	n.role.Prepare(&ev)
+	n.inbox = append(n.inbox, ev)
+	if w.chance(w.faults.Batch) {
+		life := n.life
+		w.clock.AfterFunc(w.upTo(batchMax), func() {
+			if n.up && n.life == life {
+				n.flush()
+			}
+		})
+		return
+	}
+	n.flush()
+}
+
+func (n *node) flush() {
+	if events := n.inbox; len(events) > 0 {
+		n.inbox = nil
+		n.handle(events...)
+	}
+}
+
+// release does what a role wants done. The process may stop in the middle of it.
+func (n *node) release(r role, life int, effects []journal.Effect) {
 	for i := range effects {
 		e := effects[i]
-		if n.timers.Apply(&e) {
-			continue
-		}
-		n.role.Finish(&e)
-		if n.told != nil {
-			n.told(e.Finding)
+		r.Finish(&e)
+		if n.life == life {
+			if !n.up {
+				return
+			}
+			if i > 0 && n.mayStop() {
+				n.crash()
+				return
+			}
+			if n.timers.Apply(&e) {
+				continue
+			}
+			if n.told != nil {
+				n.told(e.Finding)
+			}
 		}
 		if e.Message != nil {
 			n.send(e.To, e.Message)
@@ -113,63 +241,119 @@ func (n *node) release(effects []journal.Effect) {
 // send writes a message and hands it to the link.
 func (n *node) send(to string, m unionpay.Message) {
 	w := n.world
-	wire, err := unionpay.Encode(n.dialect(to), nil, m, nil)
+	text, err := unionpay.Encode(n.dialect(to), nil, m, nil)
 	if err != nil {
-		w.fail("%s: a message to %s cannot be written: %w", n.name, to, err)
+		w.find(lawMessages, "%s: a message to %s cannot be written: %v", "%s：发往%s的报文无法编码：%v", n.name, to, err)
 		return
 	}
-	w.tally.Messages++
-	for _, delay := range w.fate(Passage{From: n.name, To: to, Message: m, Wire: wire}).Delays {
-		w.clock.AfterFunc(delay, func() { w.arrive(n.name, to, wire) })
+	w.counts.Messages++
+	w.note(n.name, text)
+	n.checkAnswer(to, m, text)
+	if n.kind == verify.Till {
+		w.capture(m)
+	}
+	l := w.wireOf(n.name, to)
+	l.sent++
+	number := l.sent
+	for _, delay := range w.fate(l, passage{from: n.name, to: to, message: m, wire: text}) {
+		w.flying++
+		w.clock.AfterFunc(delay, func() {
+			w.flying--
+			if number < l.latest {
+				w.counts.Reordered++
+			}
+			l.latest = max(l.latest, number)
+			w.arrive(n.name, to, text)
+		})
 	}
 }
 
-func (w *World) arrive(from, to string, wire []byte) {
+// checkAnswer holds every answer of somebody who has decided to the first one given to the same key.
+func (n *node) checkAnswer(to string, m unionpay.Message, text []byte) {
+	switch m.(type) {
+	case *unionpay.FinancialResponse, *unionpay.ReversalResponse:
+	default:
+		return
+	}
+	if !delivery.Definite(unionpay.PaymentOf(m).Response) {
+		return // somebody is in trouble; that is no answer to keep
+	}
+	key := unionpay.NetworkKey(m)
+	if n.dialect(to) == unionpay.Terminal {
+		key = unionpay.TerminalKey(m)
+	}
+	key = to + " " + key
+	sum := sha256.Sum256(text)
+	first, known := n.answers[key]
+	if !known {
+		n.answers[key] = sum
+		return
+	}
+	if first != sum {
+		p := unionpay.PaymentOf(m)
+		n.world.find(lawFirst, "%s: %s of trace number %d to %s (answer %s) is not the first answer given", "%s：%s（流水号%d，发往%s，应答%s）与首次应答不同",
+			n.name, m.Type(), p.STAN, to, p.Response)
+	}
+}
+
+// arrive brings a message to its receiver.
+func (w *world) arrive(from, to string, text []byte) {
 	n := w.byName[to]
 	switch {
 	case n == nil:
-		w.fail("%s sends to %s, who is nobody", from, to)
+		w.find(lawMessages, "%s sends to %s, who is nobody", "%s发往不存在的%s", from, to)
 		return
 	case !n.up:
-		w.tally.Unread++
+		w.counts.Unread++
 		return
 	}
-	m, err := unionpay.Decode(n.dialect(from), wire)
+	m, err := unionpay.Decode(n.dialect(from), text)
 	if err != nil {
-		w.fail("%s: a message from %s cannot be read: %w", to, from, err)
+		w.find(lawMessages, "%s: a message from %s cannot be read: %v", "%s：来自%s的报文无法解码：%v", to, from, err)
 		return
 	}
-	n.handle(journal.Event{From: from, Message: m})
+	n.receive(from, m)
 }
+
+// errInterrupted ends what somebody asked of a process that stopped.
+var errInterrupted = errors.New("sim: the process stopped")
 
 // ask lets the role carry out a local command and returns its reply.
 func (n *node) ask(command any) (reply any, err error) {
 	if !n.up {
 		return nil, errInterrupted
 	}
+	life := n.life
 	n.handle(journal.Event{Command: command, Reply: func(v any) { reply = v }})
-	if stopped, ok := reply.(error); ok {
-		return nil, stopped
+	if !n.up || n.life != life {
+		return nil, errInterrupted
+	}
+	if refused, ok := reply.(error); ok {
+		return nil, refused
 	}
 	return reply, nil
 }
 
 // rebuild makes the role again from its rows.
 func (n *node) rebuild() (role, error) {
-	again, err := n.make()
+	again, err := n.newRole()
 	if err != nil {
 		return nil, err
 	}
-	err = n.store.Reopen().Load(context.Background(), 0, again.Replay)
-	return again, err
+	for i := range n.rows {
+		if err := again.Replay(&n.rows[i]); err != nil {
+			return nil, fmt.Errorf("row %d: %w", n.rows[i].Seq, err)
+		}
+	}
+	return again, nil
 }
 
-// book is a role's books as a digest, zero for a role without any.
-func (n *node) book(r role) [32]byte {
+// book is a role's books, nil for a role without any.
+func book(r role) *ledger.Book {
 	if keeper, ok := r.(interface{ Book() *ledger.Book }); ok {
-		return keeper.Book().Digest()
+		return keeper.Book()
 	}
-	return [32]byte{}
+	return nil
 }
 
 func (n *node) outstanding() int {
@@ -177,40 +361,4 @@ func (n *node) outstanding() int {
 		return sender.Outstanding()
 	}
 	return 0
-}
-
-// Snapshot is what verify checks: every journal, the books, and what the chips say.
-func (w *World) Snapshot(quiet bool) (verify.Snapshot, error) {
-	s := verify.Snapshot{Calendar: calendar(), Quiet: quiet, At: w.Now()}
-	for _, n := range w.nodes {
-		m := verify.Member{Role: n.kind, Name: n.name}
-		err := n.store.Reopen().Load(context.Background(), 0, func(r *journal.Row) error {
-			m.Rows = append(m.Rows, *r)
-			return nil
-		})
-		if err != nil {
-			return s, fmt.Errorf("%s: %w", n.name, err)
-		}
-		keeper := n.role
-		if !n.up {
-			// A process that is down shows the books it will have: its last life may have decided what never became durable.
-			if keeper, err = n.rebuild(); err != nil {
-				return s, fmt.Errorf("%s: %w", n.name, err)
-			}
-		}
-		if k, ok := keeper.(interface{ Book() *ledger.Book }); ok {
-			m.Balances = map[ledger.Account]ledger.Balance{}
-			for line := range k.Book().Lines() {
-				m.Balances[line.Account] = line.Balance
-			}
-		}
-		s.Members = append(s.Members, m)
-	}
-	for _, h := range w.holders {
-		application := h.chip.State().Applications[0]
-		s.Cards = append(s.Cards, verify.CardState{
-			Issuer: h.personal.Record.Issuer, Card: h.personal.Record.Card, ATC: application.ATC, PurseMinor: application.Purses[0].Balance,
-		})
-	}
-	return s, nil
 }

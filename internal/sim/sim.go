@@ -1,241 +1,238 @@
 // Package sim runs the whole network from one seed, single-threaded: cards, tills, acquirer, switch and issuers as the same cores that the program runs, joined
-// by links that lose, repeat, delay and reorder messages, and processes that crash and start again.
+// by links that lose, repeat, delay and reorder messages, with clocks that disagree and processes that crash at their durable writes and start again.
 //
-// It promises that the same seed and options give the same run, byte for byte, so that a failing seed is a bug report of one line. Time is a clock moved by
-// hand; every message is written and read again as bytes of its dialect. After a run internal/verify says whether money, counters and outcomes hold together.
+// It follows no standard. It promises that the same seed and options give the same run, byte for byte, so that a failing seed is a bug report of one line. Time
+// is a clock moved by hand, whose timers are the queue of events in order of time and sequence; every message is written and read again as bytes of its
+// dialect; every tap is a real card and a real terminal. On the way and at the end internal/verify and this package's own invariants say whether money,
+// counters and outcomes hold together.
 //
-// It opens no socket and no file, checks no MAC (package link does) and measures nothing.
+// It opens no socket and no file and checks no MAC (package link does); it runs the journal's stepper, not its two goroutines, over a store in memory.
 package sim
 
 import (
-	"errors"
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
-	"tapnet/card"
-	"tapnet/internal/clock"
-	"tapnet/internal/hsm"
-	"tapnet/internal/personalization"
-	"tapnet/internal/pos"
+	"tapnet/glossary"
 	"tapnet/internal/verify"
-	"tapnet/iso8583/unionpay"
 )
 
-// Rates say how often something goes wrong, in parts of a thousand.
-type Rates struct {
-	Drop      int // of messages
-	Duplicate int
-	Delay     int // beyond the usual latency, up to longDelay: past every time-out
-	Crash     int // of commits: the process stops before or after the rows are durable
-	Tear      int // of taps: the card leaves the field and comes back
-	WrongPIN  int // of PINs
-}
-
-// Rough is a network on a bad day.
-func Rough() Rates {
-	return Rates{Drop: 60, Duplicate: 60, Delay: 60, Crash: 15, Tear: 250, WrongPIN: 150}
-}
-
-// Passage is a message about to cross a link.
-type Passage struct {
-	From, To string
-	Message  unionpay.Message
-	Wire     []byte
-}
-
-// Fate is what a link does with a message: nothing arrives, or one copy after each of the delays.
-type Fate struct{ Delays []time.Duration }
-
-// Options say what to run. The zero value is the demo profile with quiet links.
+// Options say what to run.
 type Options struct {
-	Profile *personalization.Profile
-	Start   time.Time // zero is noon in Shanghai on a day when the profile's cards are valid
-	Sales   int
-	// SaleEvery is the mean time between two sales; zero is half a minute.
-	SaleEvery time.Duration
-	Rates     Rates
-	// Link decides what happens to each message instead of Rates, when it is set. Nil for a passage leaves it to Rates.
-	Link func(Passage) *Fate
+	Seed uint64
+	Days int // simulated days of each world; 0 is DefaultDays
+	Taps int // in all; 0 is DefaultTaps
+	// Faults say what goes wrong; the zero value is a network in which nothing does. Rough is what the command runs.
+	Faults Faults
+	// Inspect, when set, sees what is checked, each time that everything is; its error is a finding. The rows are not to be kept or changed.
+	Inspect func(verify.Snapshot) error
+	// Progress, when set, is called now and then.
+	Progress func(Progress)
+	// Observe, when set, is given what every check of the invariants looks at.
+	Observe func(verify.Snapshot)
+
+	hooks hooks
 }
 
 const (
-	saleEveryDefault = 30 * time.Second
-	latencyMax       = 400 * time.Millisecond
-	longDelay        = 3 * time.Minute
-	restartMax       = 90 * time.Second
-	thousand         = 1000
-	// healWithin bounds the time that a healthy network needs to finish what is under way: the longest back-off many times over.
-	healWithin = 48 * time.Hour
-	// Random sales lie on both sides of the purses' money and of the no-PIN limit.
-	largeSaleMinor, smallSaleMinor = 150_000, 3_000
+	// DefaultDays lets the business date change twice in a world of full size.
+	DefaultDays = 3
+	// DefaultTaps is a run of a few seconds.
+	DefaultTaps = 2_000
+	// worldTaps is how many taps are made in one world before the next one begins. A crash replays its journal, so the cost of a tap grows with the world's
+	// age, and the roles keep every payment in memory.
+	worldTaps = 2_000
+	// MaxDays keeps a world within the life of its cards and inside one year of transmission times, which have no year.
+	MaxDays = 300
 )
 
-// Tally counts what happened in a run.
-type Tally struct {
-	Sales, Interrupted                             int // Interrupted: the till crashed during the sale
-	Ends                                           map[pos.End]int
-	Messages, Dropped, Duplicated, Delayed, Unread int // Unread: the receiver was down
-	Crashes, Tears                                 int
+// Progress is where a run stands.
+type Progress struct {
+	Taps, Of  int
+	Simulated time.Duration // since the run began
+	Crashes   int
 }
 
-// World is a network and its time.
-type World struct {
-	seed    uint64
-	options Options
-	random  *rand.Rand
-	clock   *clock.Manual
-	healthy bool
-	nodes   []*node
-	byName  map[string]*node
-	tills   []*till
-	holders []*holder
-	vaults  map[string]*hsm.HSM
-	tally   Tally
-	failure error
+// Counts are what happened in a run.
+type Counts struct {
+	Ends       map[string]int // taps by how they ended, see Ends
+	Messages   int
+	Lost       int // by a link
+	Duplicated int
+	Delayed    int // beyond the usual latency
+	Reordered  int // arrived before one that was sent earlier on the same link
+	Unread     int // arrived at a process that was down
+	Commits    int
+	Crashes    int
+	Restarts   int
+	Zombies    int   // processes that went on after another had taken over their journal, until the fence stopped them
+	Unanswered int   // operations of security modules that failed
+	Tears      int   // times a card left the field during a tap
+	Replays    int   // stolen chip data sent in a new payment
+	Changes    int   // cards changed by holder or bank
+	Cards      int   // cards issued
+	Days       int   // changes of the business date
+	Checks     int   // times that all invariants were tried
+	Stranded   int64 // minor units that left purses without a payment: a card that never came back, a till that crashed first
 }
 
-// holder is a person with a card.
-type holder struct {
-	personal *personalization.Card
-	chip     *card.Card
+// Count is one number of Counts with its name.
+type Count struct {
+	Name string
+	N    int
 }
 
-// New builds the world of a seed: keys, cards and roles, with the cards enrolled.
-func New(seed uint64, o Options) (*World, error) {
-	if o.Profile == nil {
-		profile, err := personalization.Load("demo")
+// List gives the counts but those of the ends, in the order of reports.
+func (c *Counts) List() []Count {
+	return []Count{
+		{"messages", c.Messages}, {"lost", c.Lost}, {"duplicated", c.Duplicated}, {"delayed", c.Delayed}, {"reordered", c.Reordered}, {"unread", c.Unread},
+		{"commits", c.Commits}, {"crashes", c.Crashes}, {"restarts", c.Restarts}, {"zombies", c.Zombies},
+		{"unanswered", c.Unanswered}, {"tears", c.Tears}, {"replays", c.Replays}, {"changes", c.Changes}, {"cards", c.Cards}, {"days", c.Days},
+	}
+}
+
+// Taps is the number of taps that ended.
+func (c *Counts) Taps() int {
+	taps := 0
+	for _, n := range c.Ends {
+		taps += n
+	}
+	return taps
+}
+
+// Report is what came of a run.
+type Report struct {
+	Seed       uint64
+	Days, Taps int
+	Worlds     int
+	Simulated  time.Duration
+	Counts     Counts
+	Findings   []Finding
+	Digest     string // the same for the same seed and options
+	Command    string // replays the run, or the world in which an invariant broke
+}
+
+// Good reports whether every invariant held.
+func (r *Report) Good() bool { return len(r.Findings) == 0 }
+
+// Broken is the finding about an invariant.
+func (r *Report) Broken(name string) (Finding, bool) {
+	for _, f := range r.Findings {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return Finding{}, false
+}
+
+// Finding is an invariant that broke.
+type Finding struct {
+	Name   string
+	Title  glossary.Term
+	Detail glossary.Term
+	Taps   int       // made in its world so far
+	At     time.Time // simulated
+}
+
+// String is the finding in English.
+func (f Finding) String() string {
+	return fmt.Sprintf("%s: %s (after %d taps, at %s)", f.Name, f.Detail.EN, f.Taps, f.At.Format(time.RFC3339))
+}
+
+// Run makes the taps, in worlds of bounded size one after another, and stops at the first world in which an invariant breaks. The error is a surprise: the
+// options are wrong, a world cannot be built, or ctx ended; what breaks in a world is in the report.
+func Run(ctx context.Context, o Options) (Report, error) {
+	if o.Days == 0 {
+		o.Days = DefaultDays
+	}
+	if o.Taps == 0 {
+		o.Taps = DefaultTaps
+	}
+	if o.Days < 1 || o.Days > MaxDays || o.Taps < 1 {
+		return Report{}, fmt.Errorf("sim: %d days and %d taps: days are 1 to %d, and there is at least one tap", o.Days, o.Taps, MaxDays)
+	}
+	r := Report{Seed: o.Seed, Days: o.Days, Taps: o.Taps, Counts: Counts{Ends: map[string]int{}}, Command: Command(o.Seed, o.Days, o.Taps)}
+	digest := sha256.New()
+	for made := 0; made < o.Taps && r.Good(); {
+		taps := min(worldTaps, o.Taps-made)
+		seed := worldSeed(o.Seed, r.Worlds)
+		w, err := newWorld(seed, o)
 		if err != nil {
-			return nil, err
+			return r, err
 		}
-		o.Profile = profile
-	}
-	if o.Start.IsZero() {
-		o.Start = time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
-	}
-	if o.SaleEvery <= 0 {
-		o.SaleEvery = saleEveryDefault
-	}
-	w := &World{
-		seed: seed, options: o, random: rand.New(rand.NewPCG(seed, 0)), clock: clock.NewManual(o.Start), byName: map[string]*node{},
-		vaults: map[string]*hsm.HSM{}, tally: Tally{Ends: map[pos.End]int{}},
-	}
-	w.healthy = true // nothing goes wrong while the world is built
-	if err := w.build(); err != nil {
-		return nil, fmt.Errorf("sim: seed %d: %w", seed, err)
-	}
-	w.healthy = false
-	return w, nil
-}
-
-// Now is the time of the world.
-func (w *World) Now() time.Time { return w.clock.Now() }
-
-// Tally gives the counts so far.
-func (w *World) Tally() Tally { return w.tally }
-
-// chance is true in parts of a thousand while the world is not healthy. It draws even then, so that healing changes nothing else.
-func (w *World) chance(rate int) bool { return w.random.IntN(thousand) < rate && !w.healthy }
-
-func (w *World) fail(format string, args ...any) {
-	if w.failure == nil {
-		w.failure = fmt.Errorf("sim: seed %d at %s: "+format, append([]any{w.seed, w.Now().Format(time.RFC3339Nano)}, args...)...)
-	}
-}
-
-// Step moves to the next thing that is due and does it. It reports whether there was one.
-func (w *World) Step() bool {
-	at, ok := w.clock.NextAt()
-	if !ok || w.failure != nil {
-		return false
-	}
-	w.clock.Set(at)
-	return true
-}
-
-// Run makes the sales of the options, looks at the books on the way, lets the network heal and finish, and looks again. The error is the first thing that does
-// not hold, with the seed that repeats it.
-func (w *World) Run() error {
-	for w.tally.Sales < w.options.Sales && w.failure == nil {
-		w.clock.Advance(time.Duration(w.random.Int64N(int64(2 * w.options.SaleEvery))))
-		w.randomSale()
-		if findings := w.Check(false); len(findings) > 0 {
-			w.fail("after %d sales: %v", w.tally.Sales, findings)
+		w.tell = func() {
+			if o.Progress != nil {
+				o.Progress(Progress{Taps: made + w.taps, Of: o.Taps, Simulated: r.Simulated + w.age(), Crashes: r.Counts.Crashes + w.counts.Crashes})
+			}
 		}
+		if err := w.live(ctx, taps); err != nil {
+			return r, err
+		}
+		made += w.taps
+		r.Worlds++
+		r.Simulated += w.age()
+		r.Counts.add(&w.counts)
+		r.Findings = w.findings
+		if !r.Good() {
+			r.Command = Command(seed, o.Days, taps)
+		}
+		fmt.Fprintf(digest, "%x\n", w.digest())
 	}
-	return w.Settle()
+	r.Digest = fmt.Sprintf("%x", digest.Sum(nil)[:8])
+	return r, nil
 }
 
-// Settle lets the network heal, waits until nothing is under way, and checks everything.
-func (w *World) Settle() error {
-	w.healthy = true
-	for deadline := w.Now().Add(healWithin); w.Step(); {
-		if w.Now().After(deadline) {
-			w.fail("not quiet after %v", healWithin)
-		}
-	}
-	if w.failure != nil {
-		return w.failure
-	}
-	for _, n := range w.nodes {
-		if open := n.outstanding(); open != 0 {
-			w.fail("%s: %d messages nobody acknowledged", n.name, open)
-		}
-	}
-	w.checkReplay()
-	if findings := w.Check(true); len(findings) > 0 {
-		w.fail("%v", findings)
-	}
-	return w.failure
+// Command is the command line that makes a run again.
+func Command(seed uint64, days, taps int) string {
+	return fmt.Sprintf("tapnet sim --seed %d --days %d --taps %d", seed, days, taps)
 }
 
-// Check tries all invariants. quiet means that nothing is under way.
-func (w *World) Check(quiet bool) []verify.Finding {
-	snapshot, err := w.Snapshot(quiet)
-	if err != nil {
-		w.fail("%w", err)
+// worldSeed is the seed of a world of a run: the first one has the run's, so that every world can be run alone.
+func worldSeed(seed uint64, place int) uint64 {
+	if place == 0 {
+		return seed
 	}
-	return verify.Check(snapshot)
+	return rand.NewPCG(seed, uint64(place)).Uint64() >> 1 // fits a signed number, for whoever stores it
 }
 
-// checkReplay builds every role again from its rows: the books must be the same.
-func (w *World) checkReplay() {
-	for _, n := range w.nodes {
-		again, err := n.rebuild()
-		switch {
-		case err != nil:
-			w.fail("%s: replay: %w", n.name, err)
-		case n.book(again) != n.book(n.role):
-			w.fail("%s: replay gives other books", n.name)
-		}
+func (c *Counts) add(w *Counts) {
+	for end, n := range w.Ends {
+		c.Ends[end] += n
 	}
+	c.Messages += w.Messages
+	c.Lost += w.Lost
+	c.Duplicated += w.Duplicated
+	c.Delayed += w.Delayed
+	c.Reordered += w.Reordered
+	c.Unread += w.Unread
+	c.Commits += w.Commits
+	c.Crashes += w.Crashes
+	c.Restarts += w.Restarts
+	c.Zombies += w.Zombies
+	c.Unanswered += w.Unanswered
+	c.Tears += w.Tears
+	c.Replays += w.Replays
+	c.Changes += w.Changes
+	c.Cards += w.Cards
+	c.Days += w.Days
+	c.Checks += w.Checks
+	c.Stranded += w.Stranded
 }
 
-// errInterrupted ends a sale whose till crashed.
-var errInterrupted = errors.New("sim: the till crashed")
+// Law is the name and title of an invariant that runs try.
+type Law struct {
+	Name  string
+	Title glossary.Term
+}
 
-// fate draws what a link does with a message.
-func (w *World) fate(p Passage) Fate {
-	if w.options.Link != nil && !w.healthy {
-		if fate := w.options.Link(p); fate != nil {
-			return *fate
-		}
+// Laws lists every invariant: those of package verify, then this package's own.
+func Laws() []Law {
+	var laws []Law
+	for _, v := range verify.Invariants() {
+		laws = append(laws, Law{v.Name, v.Title})
 	}
-	latency := func() time.Duration { return time.Duration(w.random.Int64N(int64(latencyMax))) }
-	rates := w.options.Rates
-	fate := Fate{Delays: []time.Duration{latency()}}
-	if w.chance(rates.Delay) {
-		fate.Delays[0] += time.Duration(w.random.Int64N(int64(longDelay)))
-		w.tally.Delayed++
-	}
-	if w.chance(rates.Duplicate) {
-		fate.Delays = append(fate.Delays, latency()+time.Duration(w.random.Int64N(int64(longDelay))))
-		w.tally.Duplicated++
-	}
-	if w.chance(rates.Drop) {
-		fate.Delays = slices.Delete(fate.Delays, 0, 1)
-		w.tally.Dropped++
-	}
-	return fate
+	return append(laws, own...)
 }

@@ -1,249 +1,263 @@
 package sim
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"io"
 	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"time"
 
-	"tapnet/card"
-	"tapnet/emv"
-	"tapnet/emv/oda"
-	"tapnet/internal/acquirer"
 	"tapnet/internal/clock"
 	"tapnet/internal/hsm"
-	"tapnet/internal/interchange"
-	"tapnet/internal/issuer"
 	"tapnet/internal/journal"
 	"tapnet/internal/personalization"
-	"tapnet/internal/pos"
 	"tapnet/internal/verify"
 	"tapnet/iso8583/unionpay"
-	"tapnet/kernel"
-	"tapnet/money"
-	"tapnet/terminal"
 )
 
-// Names of the keys in the institutions' HSMs.
+// world is a network, its people and its time.
+type world struct {
+	seed     uint64
+	faults   Faults
+	hooks    hooks
+	inspect  func(verify.Snapshot) error
+	days     int
+	tell     func()
+	observe  func(verify.Snapshot)
+	random   *rand.Rand
+	began    time.Time
+	clock    *clock.Manual // the true time, and the queue of events
+	calendar clock.Calendar
+	profile  *personalization.Profile
+	nodes    []*node
+	byName   map[string]*node
+	tills    []*till
+	holders  []*holder // everybody who ever held a card
+	wires    map[string]*wire
+	vaults   map[string]*hsm.HSM
+	tasks    map[*task]struct{}
+	loot     []unionpay.FinancialRequest // captured requests
+
+	building, over bool
+	taps           int
+	serial         int // of the last card made
+	moments        int // at which a process could have stopped
+	flying         int // messages under way
+	counts         Counts
+	findings       []Finding
+	noted          hash.Hash
+}
+
 const (
-	keyMasterAC, keyMasterMAC, keyMasterENC = "imk-ac", "imk-mac", "imk-enc"
-	keyTransport                            = "card-transport"
-	keyFingerprint, keyPANSeal              = "pan-fingerprint", "pan-seal"
-	keyPINReference                         = "pin-reference"
-	keySeal                                 = "message-seal"
+	cardsInUse = 20
+	// settleWithin bounds the time that a network in which nobody pays needs to finish what is under way: the longest back-off many times over.
+	settleWithin = 72 * time.Hour
+	// inARush is the share of sales that follow hard on the last, in parts of a thousand; the others wait.
+	inARush = 700
+	rushGap = 3 * time.Second
+	// firstCheck is after how many taps everything is checked for the first time; from there on the distance doubles, as a check costs what the world is old.
+	firstCheck = 125
 )
 
-func pinKey(peer string) string { return "pin/" + peer }
+// newWorld builds the world of a seed: keys, cards and roles, with the cards enrolled.
+func newWorld(seed uint64, o Options) (*world, error) {
+	w := &world{
+		seed: seed, hooks: o.hooks, inspect: o.Inspect, days: o.Days, random: rand.New(rand.NewPCG(seed, 1)), byName: map[string]*node{}, wires: map[string]*wire{},
+		vaults: map[string]*hsm.HSM{}, tasks: map[*task]struct{}{}, counts: Counts{Ends: map[string]int{}}, noted: sha256.New(), tell: func() {}, observe: o.Observe,
+	}
+	if w.faults = o.Faults; !o.hooks.steady {
+		w.faults = o.Faults.mood(w.random)
+	}
+	// Some day of three years, some time of the day: months, years and a leap day end in some of the worlds.
+	day := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC).AddDate(0, 0, w.random.IntN(3*365))
+	w.began = day.Add(w.upTo(24 * time.Hour)).Truncate(time.Second)
+	w.clock = clock.NewManual(w.began)
+	w.calendar = clock.Calendar{Zone: clock.Shanghai(), CutOff: time.Duration(w.random.IntN(2)) * 23 * time.Hour}
+	if w.hooks.world != nil {
+		w.hooks.world(w)
+	}
+	w.building = true // nothing goes wrong meanwhile
+	if err := w.build(); err != nil {
+		return nil, fmt.Errorf("sim: seed %d: %w", seed, err)
+	}
+	w.building = false
+	return w, nil
+}
 
-func calendar() clock.Calendar { return clock.Calendar{Zone: clock.Shanghai()} }
+func (w *world) now() time.Time     { return w.clock.Now() }
+func (w *world) age() time.Duration { return w.now().Sub(w.began) }
 
 // source is a stream of random bytes of its own for each part of the world.
-func (w *World) source(label string) io.Reader {
-	return rand.NewChaCha8(sha256.Sum256(append(binary.BigEndian.AppendUint64([]byte("tapnet sim 1\x00"), w.seed), label...)))
+func (w *world) source(label string) io.Reader {
+	return rand.NewChaCha8(sha256.Sum256(append(binary.BigEndian.AppendUint64([]byte("tapnet sim 2\x00"), w.seed), label...)))
 }
 
-func (w *World) build() error {
-	if err := w.makeKeys(); err != nil {
-		return err
+// note makes what somebody sent part of the run's digest.
+func (w *world) note(who string, what []byte) {
+	_, _ = io.WriteString(w.noted, who) // a hash takes everything
+	_, _ = w.noted.Write(what)
+}
+
+// digest is a hash over every message sent and the end of every journal.
+func (w *world) digest() []byte {
+	for _, n := range w.nodes {
+		seq, chain, err := n.disk.Last(context.Background())
+		fmt.Fprintf(w.noted, "%s %d %x %v\n", n.name, seq, chain, err)
 	}
-	p := w.options.Profile
-	var routes []interchange.Route
-	for _, i := range p.Issuers {
-		routes = append(routes, interchange.Route{Prefix: i.Prefix, Issuer: i.Institution})
-	}
-	w.add(&node{name: p.Switch, kind: verify.Switch, make: func() (role, error) {
-		return interchange.New(interchange.Deps{Institution: p.Switch, Routes: routes, Vault: w.vaults[p.Switch], PINKey: pinKey, SealKey: keySeal,
-			Calendar: calendar()})
-	}})
-	for _, i := range p.Issuers {
-		w.add(&node{name: i.Institution, kind: verify.Issuer, make: func() (role, error) { return w.newIssuer(i) }})
-	}
-	w.add(&node{name: p.Acquirer.Institution, kind: verify.Acquirer, make: w.newAcquirer, dialect: func(peer string) unionpay.Dialect {
-		if peer == p.Switch {
-			return unionpay.Switch
-		}
-		return unionpay.Terminal
-	}})
-	for _, m := range p.Merchants {
-		if err := w.addTill(m); err != nil {
+	fmt.Fprintf(w.noted, "%+v %v", w.counts, w.findings)
+	return w.noted.Sum(nil)
+}
+
+// live makes the taps, looks at the books on the way, lets the network finish what is under way, and looks again. A broken invariant ends it. The error is
+// that ctx ended.
+func (w *world) live(ctx context.Context, taps int) error {
+	defer w.end()
+	check := firstCheck
+	mean := time.Duration(w.days) * 24 * time.Hour / time.Duration(taps) * thousand / (thousand - inARush)
+	for w.taps < taps && len(w.findings) == 0 {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
+		w.advance(w.gap(mean))
+		w.somebody()
+		if w.taps == check/2 {
+			w.check(false)
+		}
+		if w.taps == check {
+			check *= 2
+			w.settle()
+			w.check(true)
+		}
+		w.tell()
+	}
+	w.settle()
+	if len(w.findings) == 0 {
+		w.reread()
+		w.check(true)
+	}
+	w.counts.Days = w.dateChanges()
+	return nil
+}
+
+// gap draws the time to the next sale: soon, or later, or just about when the business date changes.
+func (w *world) gap(mean time.Duration) time.Duration {
+	if w.random.IntN(thousand) < inARush {
+		return w.upTo(rushGap)
+	}
+	gap := w.upTo(2 * mean)
+	cut := w.nextCut().Sub(w.now())
+	if cut > 0 && cut < gap && w.random.IntN(2) == 0 {
+		gap = max(cut-w.upTo(2*rushGap), 0)
+	}
+	return gap
+}
+
+// nextCut is when the business date changes next.
+func (w *world) nextCut() time.Time {
+	local := w.now().In(w.calendar.Zone)
+	year, month, day := local.Date()
+	cut := time.Date(year, month, day, 0, 0, 0, 0, w.calendar.Zone).Add(w.calendar.CutOff)
+	for !cut.After(local) {
+		cut = cut.AddDate(0, 0, 1)
+	}
+	return cut
+}
+
+func (w *world) dateChanges() int {
+	dates := 0
+	for at, last := w.began, int32(0); !at.After(w.now()); at = at.Add(time.Hour) {
+		if date := w.calendar.BusinessDate(at); date != last {
+			dates, last = dates+1, date
+		}
+	}
+	return dates - 1
+}
+
+// step does the next thing that is due by deadline. It reports whether there was one.
+func (w *world) step(deadline time.Time) bool {
+	at, ok := w.clock.NextAt()
+	if !ok || at.After(deadline) || len(w.findings) > 0 {
+		return false
+	}
+	defer w.catch()
+	w.clock.Set(at)
+	return true
+}
+
+// catch turns the panic of a core into a finding: a bug of its own that it noticed.
+func (w *world) catch() {
+	if p := recover(); p != nil {
+		w.find(lawSurprise, "panic: %v at %s", "崩溃：%v，位于%s", p, origin(string(debug.Stack())))
+	}
+}
+
+// origin is the first place in a stack after the panic that is not the runtime's.
+func origin(stack string) string {
+	_, after, _ := strings.Cut(stack, "panic(")
+	for _, line := range strings.Split(after, "\n") {
+		if place, ok := strings.CutPrefix(line, "\t"); ok && !strings.Contains(place, "runtime/") {
+			name, _, _ := strings.Cut(place[strings.LastIndex(place, "/")+1:], " ")
+			return name
+		}
+	}
+	return "?"
+}
+
+// advance lets time pass.
+func (w *world) advance(d time.Duration) {
+	target := w.now().Add(d)
+	for w.step(target) {
+		continue
+	}
+	if len(w.findings) == 0 {
+		w.clock.Set(target)
+	}
+}
+
+// settle lets the network finish what is under way, with everything still going wrong, and finds fault with one that cannot.
+func (w *world) settle() {
+	deadline := w.now().Add(settleWithin)
+	for !w.quiet() && w.step(deadline) {
+		continue
+	}
+	if len(w.findings) == 0 && !w.quiet() {
+		w.find(lawSettles, "after %v without a sale: %s", "停止交易%v后：%s", settleWithin, w.busy())
+	}
+}
+
+// quiet reports whether nothing is under way.
+func (w *world) quiet() bool { return w.busy() == "" }
+
+// busy says what is under way, "" for nothing.
+func (w *world) busy() string {
+	if w.flying > 0 || len(w.tasks) > 0 {
+		return fmt.Sprintf("%d messages on the way, %d people waiting", w.flying, len(w.tasks))
 	}
 	for _, n := range w.nodes {
-		if err := n.start(); err != nil {
-			return err
+		switch {
+		case !n.up:
+			return n.name + " is down"
+		case len(n.inbox) > 0:
+			return n.name + " has messages to decide"
+		case n.outstanding() > 0:
+			return fmt.Sprintf("%s has %d messages that nobody acknowledged", n.name, n.outstanding())
+		case n.timers.Pending() > 0:
+			return fmt.Sprintf("%s has %d timers", n.name, n.timers.Pending())
 		}
 	}
-	return w.issueCards()
+	return ""
 }
 
-func (w *World) add(n *node) {
-	n.world, n.store = w, journal.NewMemStore()
+func (w *world) add(n *node) {
+	n.world, n.disk, n.answers = w, journal.NewMemStore(), map[string][sha256.Size]byte{}
 	if n.dialect == nil {
 		n.dialect = func(string) unionpay.Dialect { return unionpay.Switch }
 	}
 	w.nodes = append(w.nodes, n)
 	w.byName[n.name] = n
-}
-
-// keySpec is one key to make.
-type keySpec struct {
-	name      string
-	usage     hsm.Usage
-	mode      hsm.Mode
-	algorithm hsm.Algorithm
-}
-
-// makeKeys gives every institution and terminal its HSM. Working PIN keys are there from the start: signing on is package link's business.
-func (w *World) makeKeys() error {
-	p := w.options.Profile
-	seal := []keySpec{{keySeal, hsm.UsageData, hsm.ModeBoth, hsm.AES256}}
-	specs := map[string][]keySpec{p.Switch: seal, p.Acquirer.Institution: seal}
-	for _, i := range p.Issuers {
-		specs[i.Institution] = []keySpec{
-			{keyMasterAC, hsm.UsageEMVAC, hsm.ModeDerive, hsm.TDES}, {keyMasterMAC, hsm.UsageEMVMAC, hsm.ModeDerive, hsm.TDES},
-			{keyMasterENC, hsm.UsageEMVENC, hsm.ModeDerive, hsm.TDES}, {keyTransport, hsm.UsagePersonalization, hsm.ModeBoth, hsm.AES256},
-			{keyFingerprint, hsm.UsageHMAC, hsm.ModeGenerateVerify, hsm.HMAC}, {keyPANSeal, hsm.UsageData, hsm.ModeBoth, hsm.AES256},
-			{keyPINReference, hsm.UsagePINVerification, hsm.ModeGenerateVerify, hsm.AES256},
-		}
-	}
-	for _, m := range p.Merchants {
-		specs[m.Terminal] = seal
-	}
-	for id, keys := range specs {
-		w.vaults[id] = hsm.New(w.source("hsm " + id))
-		for _, k := range keys {
-			if _, err := w.vaults[id].Generate(k.name, k.usage, k.mode, k.algorithm, hsm.NotExportable); err != nil {
-				return fmt.Errorf("keys of %s: %w", id, err)
-			}
-		}
-	}
-	pairs := [][2]string{{p.Acquirer.Institution, p.Switch}}
-	for _, i := range p.Issuers {
-		pairs = append(pairs, [2]string{p.Switch, i.Institution})
-	}
-	for _, m := range p.Merchants {
-		pairs = append(pairs, [2]string{m.Terminal, p.Acquirer.Institution})
-	}
-	for _, pair := range pairs {
-		key := make([]byte, hsm.TDES.Bytes())
-		if _, err := io.ReadFull(w.source("pin "+pair[0]+" "+pair[1]), key); err != nil {
-			return err
-		}
-		for at, id := range pair {
-			_, err := w.vaults[id].ImportClear(pinKey(pair[1-at]), hsm.UsagePINEncryption, hsm.ModeBoth, hsm.TDES, hsm.NotExportable, key)
-			if err != nil {
-				return fmt.Errorf("PIN key of %v: %w", pair, err)
-			}
-		}
-	}
-	return nil
-}
-
-func (w *World) currency() uint16 { return uint16(w.options.Profile.Money().Number()) }
-
-func (w *World) newIssuer(i personalization.Issuer) (role, error) {
-	return issuer.New(issuer.Deps{Institution: i.Institution, Vault: w.vaults[i.Institution], Calendar: calendar(), Currency: w.currency(),
-		Keys: issuer.KeyNames{MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: pinKey}})
-}
-
-func (w *World) newAcquirer() (role, error) {
-	p := w.options.Profile
-	deps := acquirer.Deps{Institution: p.Acquirer.Institution, Switch: p.Switch, Vault: w.vaults[p.Acquirer.Institution], PINKey: pinKey, SealKey: keySeal,
-		Calendar: calendar(), Currency: w.currency()}
-	for _, m := range p.Merchants {
-		deps.Merchants = append(deps.Merchants, acquirer.Merchant{ID: m.ID, Name: m.Label, Category: m.Category})
-		deps.Terminals = append(deps.Terminals, acquirer.Terminal{ID: m.Terminal, Merchant: m.ID})
-	}
-	return acquirer.New(deps)
-}
-
-// issueCards makes the chips and tells the banks.
-func (w *World) issueCards() error {
-	p := w.options.Profile
-	names := personalization.KeyNames{MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, MasterENC: keyMasterENC, Transport: keyTransport,
-		Fingerprint: keyFingerprint, PANSeal: keyPANSeal, PINReference: keyPINReference}
-	for _, spec := range p.Cards {
-		personal, err := p.Personalize(spec.Name, w.vaults[spec.Issuer], names)
-		if err != nil {
-			return err
-		}
-		chip, err := card.New(&personal.Image, personal.Crypto, card.NewVolatile(personal.Image.State), w.source("card "+spec.Name))
-		if err != nil {
-			return fmt.Errorf("card %q: %w", spec.Name, err)
-		}
-		w.holders = append(w.holders, &holder{personal: personal, chip: chip})
-		r := personal.Record
-		if _, err := w.byName[spec.Issuer].ask(issuer.Enrol{Enrolment: issuer.Enrolment{
-			Card: r.Card, Name: r.Name, Fingerprint: r.Fingerprint, SealedPAN: r.SealedPAN, Masked: r.Masked, Sequence: r.Sequence, Expiry: r.Expiry,
-			Product: r.Product, Currency: r.Currency, PINReference: r.PINReference, NoPIN: r.NoPIN, Contactless: true,
-			Limits:       issuer.Limits{TapMinor: r.TapMinor, DayMinor: r.DayMinor, DayCount: r.DayCount, NoPINDayMinor: r.NoPINDayMinor},
-			OpeningMinor: r.OpeningMinor, PurseMinor: r.PurseMinor, CreditMinor: r.CreditMinor,
-		}}); err != nil {
-			return fmt.Errorf("enrol card %q: %w", spec.Name, err)
-		}
-	}
-	return nil
-}
-
-const (
-	kernelQuickPass      = 7
-	countryChina         = 156
-	terminalTypeAttended = 0x22 // attended, offline with online capability, of a merchant [EMV B4]
-)
-
-// addTill makes a merchant's till: its terminal outlives the processes.
-func (w *World) addTill(m personalization.Merchant) error {
-	tap, err := w.newTerminal(m)
-	if err != nil {
-		return fmt.Errorf("terminal of %q: %w", m.Name, err)
-	}
-	p := w.options.Profile
-	t := &till{merchant: m}
-	limit := money.New(issuer.NoPINLimitMinor(calendar().BusinessDate(w.options.Start)), p.Money())
-	t.node = &node{name: m.Terminal, kind: verify.Till, dialect: func(string) unionpay.Dialect { return unionpay.Terminal }, make: func() (role, error) {
-		return pos.New(pos.Deps{Terminal: m.Terminal, Merchant: m.ID, Acquirer: p.Acquirer.Institution, Vault: w.vaults[m.Terminal],
-			PINKey: pinKey(p.Acquirer.Institution), SealKey: keySeal, Calendar: calendar(), NoPINLimit: limit, Tap: tap})
-	}}
-	t.told = func(finding any) {
-		if outcome, ok := finding.(pos.Outcome); ok {
-			t.ended = outcome.Sale
-		}
-	}
-	w.add(t.node)
-	w.tills = append(w.tills, t)
-	return nil
-}
-
-func (w *World) newTerminal(m personalization.Merchant) (*terminal.Terminal, error) {
-	p := w.options.Profile
-	keys, err := oda.NewKeys(p.Authority())
-	if err != nil {
-		return nil, err
-	}
-	var limits [3]money.Amount
-	for at, text := range []string{m.TapLimit, m.Floor, m.CVMLimit} {
-		minor, err := p.Minor(text)
-		if err != nil {
-			return nil, err
-		}
-		limits[at] = money.New(minor, p.Money())
-	}
-	var combinations []terminal.Combination
-	for _, aid := range []emv.AID{emv.AIDDebit, emv.AIDCredit, emv.AIDQuasiCredit, emv.AIDElectronicCash} {
-		combinations = append(combinations, terminal.Combination{AID: aid, Kernel: kernelQuickPass,
-			Limits: terminal.Limits{Transaction: limits[0], Floor: limits[1], CVM: limits[2]}})
-	}
-	var ttq emv.TTQ
-	for _, bit := range []emv.TTQBit{emv.TTQQPBOC, emv.TTQContact, emv.TTQOnlinePIN, emv.TTQSignature, emv.TTQFDDA01} {
-		ttq.Set(bit)
-	}
-	return terminal.New(terminal.Config{
-		Country: countryChina, Currency: p.Money(), TTQ: ttq, Combinations: combinations, Random: w.source("terminal " + m.Terminal),
-		Kernel: kernel.Config{
-			Type: terminalTypeAttended, Capabilities: emv.TerminalCapabilities{0xE0, 0xE1, 0xC8}, SerialNumber: m.Terminal, TerminalID: m.Terminal,
-			MerchantID: m.ID, MerchantName: m.Label, MerchantType: [2]byte{0x54, 0x11}, CAKeys: keys, FDDA00Allowed: true,
-		},
-	})
 }

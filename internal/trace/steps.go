@@ -363,7 +363,7 @@ func rowText(r *journal.Row, l glossary.Lang) string {
 		amount = money.New(r.Amount, c).String()
 	}
 	verbs := map[ledger.Phase]glossary.Term{
-		ledger.Single: term("moves", "记账"), ledger.Pending: term("holds", "预占"), ledger.Post: term("posts", "入账"), ledger.Void: term("releases", "释放"),
+		ledger.Single: term("moves", "记账"), ledger.Pending: term("holds", "冻结"), ledger.Post: term("posts", "入账"), ledger.Void: term("releases", "释放"),
 	}
 	text := verbs[r.Phase].In(l)
 	if r.Amount != 0 {

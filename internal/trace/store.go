@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tapnet/iso8583/unionpay"
 )
@@ -16,6 +17,9 @@ type Config struct {
 	MaxRecords int // default 20000: some hundred payments of a whole network
 	MaxBytes   int // default 32 MiB
 	Queue      int // records that may wait to be taken in; default 4096
+	// MaxPerSecond is how many records of one second are taken in; default 4000. Under a load at which nothing stays for a second anyway, the
+	// beginning of each second is remembered whole and the rest costs nothing.
+	MaxPerSecond int
 }
 
 const (
@@ -23,6 +27,8 @@ const (
 	defaultMaxRecords = 20000
 	defaultMaxBytes   = 32 << 20
 	defaultQueue      = 4096
+	// defaultMaxPerSecond lets no more than a few hundredths of a processor go into traces.
+	defaultMaxPerSecond = 4000
 )
 
 // Store holds the last records of a process. It may be used by many goroutines. The zero value is a closed store.
@@ -34,6 +40,8 @@ type Store struct {
 	done    chan struct{}
 	closing sync.Once
 	dropped atomic.Uint64
+	second  atomic.Int64 // since 1970, of the last record
+	inIt    atomic.Int64 // records of that second
 
 	mu    sync.Mutex
 	index index
@@ -58,6 +66,7 @@ func New(c Config) (*Store, error) {
 	positive(&c.MaxRecords, defaultMaxRecords)
 	positive(&c.MaxBytes, defaultMaxBytes)
 	positive(&c.Queue, defaultQueue)
+	positive(&c.MaxPerSecond, defaultMaxPerSecond)
 	s := &Store{key: append([]byte(nil), c.Key...), limits: c, queue: make(chan item, c.Queue), stop: make(chan struct{}), done: make(chan struct{})}
 	s.limits.Key = nil
 	go s.run()
@@ -66,15 +75,25 @@ func New(c Config) (*Store, error) {
 
 // Add remembers a record. It never waits: when the queue is full, or the store closed, the record is dropped and counted.
 func (s *Store) Add(r Record) {
-	if !s.open() {
+	if !s.open() || !s.Room(r.At) {
 		s.dropped.Add(1)
 		return
 	}
+	s.inIt.Add(1)
 	select {
 	case s.queue <- item{record: r}:
 	default:
 		s.dropped.Add(1)
 	}
+}
+
+// Room reports whether a record of that instant would still be taken in, so that nobody need make one that will not.
+func (s *Store) Room(at time.Time) bool {
+	if second := at.Unix(); s.second.Load() != second {
+		s.second.Store(second) // two goroutines may both begin the second: then a few more records get in
+		s.inIt.Store(0)
+	}
+	return s.inIt.Load() < int64(s.limits.MaxPerSecond)
 }
 
 func (s *Store) open() bool {

@@ -93,7 +93,7 @@ func checkBalanced(s *Snapshot) (bool, glossary.Term) {
 		}
 		for currency := range posted {
 			if posted[currency] != 0 || held[currency] != 0 {
-				return bad("%s %s: currency %03d: debits less credits are %d posted and %d held", "%s %s：币种%03d：借贷差额 已入账%d 预占%d",
+				return bad("%s %s: currency %03d: debits less credits are %d posted and %d held", "%s %s：币种%03d：借贷差额 已入账%d 冻结%d",
 					m.Role, m.Name, currency, posted[currency], held[currency])
 			}
 		}

@@ -134,13 +134,13 @@ func (s *story) issuer(r *journal.Row) {
 	case journal.Reversed:
 		if r.Resolves == 0 {
 			if p := s.byNetwork[string(r.Note)]; p != nil && p.hold != 0 {
-				s.fail(r, "it reverses a payment and leaves its hold", "冲正后预占未解除")
+				s.fail(r, "it reverses a payment and leaves its hold", "冲正后冻结未解除")
 			}
 			return
 		}
 		p := s.bySeq[r.Resolves]
 		if p == nil || p.hold == 0 {
-			s.fail(r, "it releases a hold that does not stand", "所解除的预占不存在")
+			s.fail(r, "it releases a hold that does not stand", "所解除的冻结不存在")
 			return
 		}
 		p.state, p.hold = reversed, 0
@@ -205,7 +205,7 @@ func (s *story) acquirer(r *journal.Row) {
 		s.undo(p)
 		if r.Resolves != 0 {
 			if p == nil || p.hold != r.Resolves {
-				s.fail(r, "it releases a hold that does not stand", "所解除的预占不存在")
+				s.fail(r, "it releases a hold that does not stand", "所解除的冻结不存在")
 				return
 			}
 			p.hold = 0

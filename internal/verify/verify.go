@@ -88,7 +88,7 @@ func Invariants() []Invariant {
 	return []Invariant{
 		{"hash-chain", glossary.Term{EN: "no journal row was changed, removed or inserted", ZH: "日志各行未被篡改、删除或插入"}, checkChain},
 		{"one-key-one-content", glossary.Term{EN: "a key stands for one message, and the members agree on it", ZH: "一个键对应一条报文，各方一致"}, checkKeys},
-		{"ledger-balanced", glossary.Term{EN: "debits equal credits in each currency, posted and held", ZH: "各币种借贷平衡（已入账与预占）"}, checkBalanced},
+		{"ledger-balanced", glossary.Term{EN: "debits equal credits in each currency, posted and held", ZH: "各币种借贷平衡（已入账与冻结）"}, checkBalanced},
 		{"balances-from-rows", glossary.Term{EN: "the books are what the journal adds up to", ZH: "账面余额与日志累计一致"}, checkBalances},
 		{"no-overdraft", glossary.Term{EN: "no cardholder account is below its credit line", ZH: "持卡人账户未透支超过授信"}, checkOverdraft},
 		{"counter-once", glossary.Term{EN: "each counter of a card is honoured once", ZH: "每个卡片计数器只被接受一次"}, checkCounters},

@@ -32,12 +32,10 @@ func AnswerOf(p *Payment) Answer {
 	}
 }
 
-// payment is the answer as a payment without anything else.
-func (a *Answer) payment() Payment {
-	return Payment{
-		Response: a.Response, AuthCode: a.AuthCode, RRN: a.RRN, LocalTime: a.LocalTime, LocalDate: a.LocalDate,
-		SettlementDate: a.SettlementDate, Institutions: a.Institutions, Balance: a.Balance, ICC: a.ICC,
-	}
+// fill puts the answer into an empty payment.
+func (a *Answer) fill(p *Payment) {
+	p.Response, p.AuthCode, p.RRN, p.LocalTime, p.LocalDate = a.Response, a.AuthCode, a.RRN, a.LocalTime, a.LocalDate
+	p.SettlementDate, p.Institutions, p.Balance, p.ICC = a.SettlementDate, a.Institutions, a.Balance, a.ICC
 }
 
 // answerFields are the fields of an Answer, in the order AppendBinary writes them.
@@ -51,7 +49,8 @@ var errAnswer = errors.New("not an answer")
 // AppendBinary writes the answer behind dst: for each field that is present its number and length in 2 bytes each
 // and its characters. Equal answers give equal bytes.
 func (a Answer) AppendBinary(dst []byte) []byte {
-	p := a.payment()
+	var p Payment
+	a.fill(&p)
 	for _, number := range answerFields {
 		dst = appendHashed(dst, number, bindingOf[number].content(&p, nil))
 	}
@@ -88,19 +87,26 @@ func ParseAnswer(b []byte) (Answer, error) {
 func Respond(m Message, a Answer) Message {
 	switch m := m.(type) {
 	case *FinancialRequest:
-		return &FinancialResponse{Payment: m.respond(a), Advice: m.Advice, Authorization: m.Authorization}
+		r := &FinancialResponse{Advice: m.Advice, Authorization: m.Authorization}
+		m.respond(&a, &r.Payment)
+		return r
 	case *ReversalRequest:
-		return &ReversalResponse{m.respond(a)}
+		r := new(ReversalResponse)
+		m.respond(&a, &r.Payment)
+		return r
 	case *ScriptNotice:
-		return &ScriptNoticeResponse{m.respond(a)}
+		r := new(ScriptNoticeResponse)
+		m.respond(&a, &r.Payment)
+		return r
 	case *NetworkRequest:
 		return m.Answer(a.Response)
 	}
 	panic("unionpay: a response cannot be answered")
 }
 
-func (p *Payment) respond(a Answer) Payment {
-	r := a.payment()
+// respond fills the empty payment of a response.
+func (p *Payment) respond(a *Answer, r *Payment) {
+	a.fill(r)
 	r.ICC = a.ICC.Clone() // the issuer adds to it
 	r.PAN, r.Processing, r.Amount, r.TransmissionTime, r.STAN = p.PAN, p.Processing, p.Amount, p.TransmissionTime, p.STAN
 	r.MerchantType, r.CardSequence, r.Condition = p.MerchantType, p.CardSequence, p.Condition
@@ -108,7 +114,6 @@ func (p *Payment) respond(a Answer) Payment {
 	r.Terminal, r.Merchant, r.Info = p.Terminal, p.Merchant, p.Info
 	r.RRN, r.SettlementDate = cmp.Or(r.RRN, p.RRN), cmp.Or(r.SettlementDate, p.SettlementDate)
 	r.LocalTime, r.LocalDate = cmp.Or(r.LocalTime, p.LocalTime), cmp.Or(r.LocalDate, p.LocalDate)
-	return r
 }
 
 // Answer begins the response to m: no keys, no data.

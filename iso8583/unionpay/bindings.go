@@ -16,7 +16,7 @@ import (
 type binding struct {
 	number int
 	text   func(p *Payment) *string
-	check  func(text string) bool // may be nil
+	check  func(text []byte) bool // may be nil
 	// put appends the field's characters; nothing appended means absent.
 	put func(p *Payment, dst []byte) ([]byte, error)
 	// take reads the field's characters; m gives access to the others.
@@ -28,18 +28,18 @@ var bindings = [...]binding{
 	{number: fieldPAN, put: putPAN, take: takePAN},
 	{number: fieldProcessing, text: func(p *Payment) *string { return (*string)(&p.Processing) }},
 	{number: fieldAmount, put: putAmount, take: takeAmount},
-	{number: fieldTransmission, text: func(p *Payment) *string { return &p.TransmissionTime }, check: isDateTime},
+	{number: fieldTransmission, text: func(p *Payment) *string { return &p.TransmissionTime }, check: isDateTime[[]byte]},
 	{number: fieldSTAN, put: putSTAN, take: takeSTAN},
-	{number: fieldLocalTime, text: func(p *Payment) *string { return &p.LocalTime }, check: isTime},
-	{number: fieldLocalDate, text: func(p *Payment) *string { return &p.LocalDate }, check: isDate},
+	{number: fieldLocalTime, text: func(p *Payment) *string { return &p.LocalTime }, check: isTime[[]byte]},
+	{number: fieldLocalDate, text: func(p *Payment) *string { return &p.LocalDate }, check: isDate[[]byte]},
 	{number: fieldExpiry, put: putExpiry, take: takeExpiry},
-	{number: fieldSettlement, text: func(p *Payment) *string { return &p.SettlementDate }, check: isDate},
+	{number: fieldSettlement, text: func(p *Payment) *string { return &p.SettlementDate }, check: isDate[[]byte]},
 	{number: fieldMerchantType, text: func(p *Payment) *string { return &p.MerchantType }},
 	{number: fieldEntryMode, text: func(p *Payment) *string { return (*string)(&p.EntryMode) }},
 	{number: fieldCardSequence, text: func(p *Payment) *string { return &p.CardSequence }},
 	{number: fieldCondition, text: func(p *Payment) *string { return &p.Condition }},
 	{number: fieldPINCapture, text: func(p *Payment) *string { return &p.PINCapture }},
-	{number: fieldFee, text: func(p *Payment) *string { return &p.Fee }, check: isFee},
+	{number: fieldFee, text: func(p *Payment) *string { return &p.Fee }, check: isFee[[]byte]},
 	{number: fieldAcquirer, text: func(p *Payment) *string { return &p.Acquirer }},
 	{number: fieldForwarder, text: func(p *Payment) *string { return &p.Forwarder }},
 	{number: fieldTrack2, put: putTrack2, take: takeTrack2},
@@ -72,6 +72,27 @@ var bindings = [...]binding{
 	{number: fieldNational + 2, text: func(p *Payment) *string { return (*string)(&p.National[2]) }},
 }
 
+// place is what a dialect makes of a binding, looked up once.
+type place struct {
+	bound  *binding
+	max    int  // characters
+	padded bool // filled up with blanks on the right
+	apart  bool // what is sensitive shares no memory with what may be kept for long
+}
+
+// placesOf holds the places of each dialect by field number; the bindings a dialect does not have are nil in encoding and a refusal in decoding.
+var placesOf = [...][iso8583.MaxField + 1]place{Terminal: newPlaces(Terminal), Switch: newPlaces(Switch)}
+
+func newPlaces(d Dialect) (table [iso8583.MaxField + 1]place) {
+	for i := range fieldRows {
+		row := &fieldRows[i]
+		if spec, ok := row.spec(d); ok {
+			table[row.number] = place{bound: bindingOf[row.number], max: spec.Max, padded: isPadded(spec), apart: row.sensitive}
+		}
+	}
+	return table
+}
+
 // bindingOf finds a binding by its number.
 var bindingOf = func() (table [iso8583.MaxField + 1]*binding) {
 	for i := range bindings {
@@ -84,7 +105,7 @@ func putPAN(p *Payment, dst []byte) ([]byte, error) {
 	if p.PAN.IsZero() {
 		return dst, nil
 	}
-	return append(dst, p.PAN.Reveal()...), nil
+	return p.PAN.RevealTo(dst), nil
 }
 
 func takePAN(p *Payment, _ *iso8583.Message, text []byte) (err error) {
@@ -180,7 +201,7 @@ func putExpiry(p *Payment, dst []byte) ([]byte, error) {
 	if p.Expiry.IsZero() {
 		return dst, nil
 	}
-	return append(dst, p.Expiry.YYMM()...), nil
+	return p.Expiry.AppendYYMM(dst), nil
 }
 
 func takeExpiry(p *Payment, _ *iso8583.Message, text []byte) (err error) {
@@ -192,7 +213,7 @@ func putTrack2(p *Payment, dst []byte) ([]byte, error) {
 	if p.Track2.IsZero() {
 		return dst, nil
 	}
-	return append(dst, p.Track2.RevealASCII()...), nil
+	return p.Track2.AppendASCII(dst), nil
 }
 
 func takeTrack2(p *Payment, _ *iso8583.Message, text []byte) (err error) {

@@ -3,7 +3,6 @@ package unionpay
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"tapnet/iso8583"
@@ -13,6 +12,8 @@ import (
 type workspace struct {
 	message iso8583.Message
 	text    [1024]byte // the characters of one field; the longest has 999
+	joined  []byte     // the characters of fields that are not sensitive
+	spans   [len(bindings)]span
 }
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
@@ -87,45 +88,36 @@ func (w *workspace) encode(d Dialect, dst []byte, m Message, mac MACFunc) ([]byt
 
 // checkType refuses what the dialect does not have and what the flags of m cannot mean.
 func checkType(d Dialect, m Message, mti MTI) error {
-	unknown := &iso8583.FieldError{Field: iso8583.MTIField, Offset: iso8583.UnknownOffset, Err: ErrUnknownType}
+	known := ruleFor(d, mti, "") != nil
 	switch m := m.(type) {
 	case *FinancialRequest:
-		if m.Advice && m.Authorization {
-			return unknown
-		}
+		known = known && !(m.Advice && m.Authorization)
 	case *FinancialResponse:
-		if m.Advice && m.Authorization {
-			return unknown
-		}
+		known = known && !(m.Advice && m.Authorization)
 	case *NetworkRequest:
-		if mti != TypeNetworkRequest && mti != TypeNetworkAdvice {
-			return unknown
-		}
+		known = known && (mti == TypeNetworkRequest || mti == TypeNetworkAdvice)
 	case *NetworkResponse:
-		if mti != TypeNetworkResponse && mti != TypeNetworkAdviceReply {
-			return unknown
-		}
+		known = known && (mti == TypeNetworkResponse || mti == TypeNetworkAdviceReply)
 	}
-	if ruleFor(d, mti, "") == nil {
-		return unknown
+	if !known {
+		return &iso8583.FieldError{Field: iso8583.MTIField, Offset: iso8583.UnknownOffset, Err: ErrUnknownType}
 	}
 	return nil
 }
 
 func (w *workspace) putPayment(d Dialect, p *Payment, r *rule) error {
-	spec := SpecOf(d)
+	places := &placesOf[d]
 	for i := range bindings {
 		bound := &bindings[i]
-		field, ok := spec.Field(bound.number)
-		if !ok {
-			continue
-		}
-		if bound.number == fieldAmount && p.Amount.IsZero() && !r.demands(fieldAmount) {
+		at := &places[bound.number]
+		if at.bound == nil || bound.number == fieldAmount && p.Amount.IsZero() && !r.demands(fieldAmount) {
 			continue
 		}
 		var err error
 		if bound.text != nil {
-			err = w.putText(field, *bound.text(p), bound.check)
+			if text := *bound.text(p); text != "" {
+				err = w.putText(bound.number, at.max, at.padded, text, bound.check)
+			}
 		} else if text, cause := bound.put(p, w.text[:0]); cause != nil {
 			err = unsent(bound.number, cause)
 		} else if len(text) > 0 {
@@ -147,24 +139,22 @@ func isPadded(field iso8583.FieldSpec) bool {
 	return field.Length == fixed && (field.Kind == alpha || field.Kind == special)
 }
 
-func (w *workspace) putText(field iso8583.FieldSpec, text string, check func(string) bool) error {
-	if text == "" {
-		return nil
-	}
-	if len(text) > field.Max {
-		return unsent(field.Number, iso8583.ErrLength)
-	}
-	if check != nil && !check(text) {
-		return unsent(field.Number, ErrContent)
+// putText puts characters into a field that has room for max of them.
+func (w *workspace) putText(number, max int, padded bool, text string, check func([]byte) bool) error {
+	if len(text) > max {
+		return unsent(number, iso8583.ErrLength)
 	}
 	buffer := append(w.text[:0], text...)
-	if isPadded(field) {
-		if strings.HasSuffix(text, " ") { // it would not come back
-			return unsent(field.Number, ErrContent)
+	if check != nil && !check(buffer) {
+		return unsent(number, ErrContent)
+	}
+	if padded {
+		if text[len(text)-1] == ' ' { // it would not come back
+			return unsent(number, ErrContent)
 		}
-		for len(buffer) < field.Max {
+		for len(buffer) < max {
 			buffer = append(buffer, ' ')
 		}
 	}
-	return w.message.Set(field.Number, buffer)
+	return w.message.Set(number, buffer)
 }

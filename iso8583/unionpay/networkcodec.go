@@ -44,11 +44,11 @@ var networkTexts = [...]struct {
 	number int
 	in     dialects
 	text   func(v *Network) *string
-	check  func(string) bool
+	check  func([]byte) bool
 }{
-	{fieldTransmission, atSwitch, func(v *Network) *string { return &v.Time }, isDateTime},
-	{fieldLocalTime, atTerminal, func(v *Network) *string { return &v.LocalTime }, isTime},
-	{fieldLocalDate, atTerminal, func(v *Network) *string { return &v.LocalDate }, isDate},
+	{fieldTransmission, atSwitch, func(v *Network) *string { return &v.Time }, isDateTime[[]byte]},
+	{fieldLocalTime, atTerminal, func(v *Network) *string { return &v.LocalTime }, isTime[[]byte]},
+	{fieldLocalDate, atTerminal, func(v *Network) *string { return &v.LocalDate }, isDate[[]byte]},
 	{fieldAcquirer, atTerminal, func(v *Network) *string { return &v.Acquirer }, nil},
 	{fieldForwarder, atSwitch, func(v *Network) *string { return &v.Institution }, nil},
 	{fieldRRN, atTerminal, func(v *Network) *string { return &v.RRN }, nil},
@@ -69,11 +69,11 @@ func (d Dialect) bit() dialects {
 func (w *workspace) putNetwork(d Dialect, v *Network, mti MTI) error {
 	for i := range networkTexts {
 		row := &networkTexts[i]
-		field, ok := SpecOf(d).Field(row.number)
-		if !ok || row.in&d.bit() == 0 {
+		text, at := *row.text(v), &placesOf[d][row.number]
+		if text == "" || at.max == 0 || row.in&d.bit() == 0 {
 			continue
 		}
-		if err := w.putText(field, *row.text(v), row.check); err != nil {
+		if err := w.putText(row.number, at.max, at.padded, text, row.check); err != nil {
 			return err
 		}
 	}
@@ -158,10 +158,10 @@ func (w *workspace) takeNetworkField(d Dialect, v *Network, number int, text []b
 		if row.number != number || row.in&d.bit() == 0 {
 			continue
 		}
-		if field, _ := SpecOf(d).Field(number); isPadded(field) {
+		if placesOf[d][number].padded {
 			text = bytes.TrimRight(text, " ")
 		}
-		if row.check != nil && !row.check(string(text)) {
+		if row.check != nil && !row.check(text) {
 			return ErrContent
 		}
 		*row.text(v) = string(text)

@@ -68,10 +68,13 @@ func parseInfo(text []byte) (Info, error) {
 	default: // ends inside a sub-field
 		return info, iso8583.ErrLength
 	}
-	info.MessageType = MessageType(text[:infoBatchAt])
+	info.MessageType = messageTypeOf(text[:infoBatchAt])
 	info.Batch = parseNumber(text[infoBatchAt:infoCodeAt])
 	if len(text) >= infoReadAt {
-		info.NetworkCode = string(text[infoCodeAt:infoReadAt])
+		info.NetworkCode = noNetworkCode // nearly always, and then it costs no memory
+		if code := text[infoCodeAt:infoReadAt]; string(code) != noNetworkCode {
+			info.NetworkCode = string(code)
+		}
 	}
 	if len(text) >= infoICAt {
 		info.ReadCapability = string(text[infoReadAt:infoICAt])
@@ -86,6 +89,19 @@ func parseInfo(text []byte) (Info, error) {
 		info.AccountType = string(text[infoAccountAt:])
 	}
 	return info, nil
+}
+
+// messageTypeOf gives the kinds that nearly all messages have without new memory.
+func messageTypeOf(text []byte) MessageType {
+	switch string(text) {
+	case string(KindSale):
+		return KindSale
+	case string(KindOfflineUpload):
+		return KindOfflineUpload
+	case string(KindNetwork):
+		return KindNetwork
+	}
+	return MessageType(text)
 }
 
 // Positions in field 61 [REF 6.1]; what follows the date is not used.
@@ -184,7 +200,10 @@ func parseNumber(text []byte) (value uint32) {
 	return value
 }
 
-func isDigits(s string, size int) bool {
+// chars are the characters of a field, as a message holds them or as the wire does.
+type chars interface{ ~string | ~[]byte }
+
+func isDigits[T chars](s T, size int) bool {
 	if len(s) != size {
 		return false
 	}
@@ -196,23 +215,28 @@ func isDigits(s string, size int) bool {
 	return true
 }
 
-func between(pair string, low, high int) bool {
-	value := int(pair[0]-'0')*10 + int(pair[1]-'0')
+// between reads two digits at the given place.
+func between[T chars](s T, at, low, high int) bool {
+	value := int(s[at]-'0')*10 + int(s[at+1]-'0')
 	return value >= low && value <= high
 }
 
 // isTime: hhmmss.
-func isTime(s string) bool {
-	return isDigits(s, 6) && between(s[:2], 0, 23) && between(s[2:4], 0, 59) && between(s[4:], 0, 59)
-}
+func isTime[T chars](s T) bool { return isDigits(s, 6) && timeAt(s, 0) }
 
 // isDate: MMDD. The year is not known, so 29 February and other short months pass.
-func isDate(s string) bool {
-	return isDigits(s, 4) && between(s[:2], 1, 12) && between(s[2:], 1, 31)
-}
+func isDate[T chars](s T) bool { return isDigits(s, 4) && dateAt(s, 0) }
 
 // isDateTime: MMDDhhmmss.
-func isDateTime(s string) bool { return len(s) == 10 && isDate(s[:4]) && isTime(s[4:]) }
+func isDateTime[T chars](s T) bool { return isDigits(s, 10) && dateAt(s, 0) && timeAt(s, 4) }
+
+func timeAt[T chars](s T, at int) bool {
+	return between(s, at, 0, 23) && between(s, at+2, 0, 59) && between(s, at+4, 0, 59)
+}
+
+func dateAt[T chars](s T, at int) bool { return between(s, at, 1, 12) && between(s, at+2, 1, 31) }
 
 // isFee: 'C' or 'D' and eight digits [ISO 8583:1987 4.4].
-func isFee(s string) bool { return len(s) == 9 && (s[0] == 'C' || s[0] == 'D') && isDigits(s[1:], 8) }
+func isFee[T chars](s T) bool {
+	return len(s) == 9 && (s[0] == 'C' || s[0] == 'D') && isDigits(s[1:], 8)
+}

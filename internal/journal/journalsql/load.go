@@ -191,13 +191,15 @@ func scan(st *sqlite.Stmt) (journal.Row, error) {
 
 // scanner remembers the first column that does not fit.
 type scanner struct {
-	st  *sqlite.Stmt
-	err error
+	st     *sqlite.Stmt
+	column string
+	err    error
 }
 
 func (sc *scanner) bad(col int) {
 	if sc.err == nil {
-		sc.err = fmt.Errorf("column %s does not fit", sc.st.ColumnName(col))
+		sc.column = sc.st.ColumnName(col)
+		sc.err = fmt.Errorf("column %s does not fit", sc.column)
 	}
 }
 

@@ -1,0 +1,421 @@
+package verify
+
+import (
+	"fmt"
+
+	"tapnet/glossary"
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
+)
+
+// Reasons of an issuer, as its rows store them. Those that follow from the rows before are decided here a second time.
+const (
+	reasonApproved     = 0
+	reasonFormat       = 10
+	reasonKeyReused    = 14
+	reasonUnavailable  = 16
+	reasonUnknownCard  = 20
+	reasonStolen       = 22
+	reasonLost         = 24
+	reasonRestricted   = 26
+	reasonClosed       = 28
+	reasonExpired      = 30
+	reasonType         = 32
+	reasonCurrency     = 34
+	reasonContactless  = 36
+	reasonChipMissing  = 40
+	reasonChipMismatch = 42
+	reasonCryptogram   = 44
+	reasonNotARQC      = 46
+	reasonNotTC        = 47
+	reasonCounter      = 48
+	reasonPINFormat    = 50
+	reasonPINBlocked   = 52
+	reasonNoPINOff     = 56
+	reasonNoPINLimit   = 58
+	reasonTapLimit     = 60
+	reasonDayLimit     = 62
+	reasonDayCount     = 64
+	reasonMoney        = 66
+	reasonReversed     = 100
+	reasonNothingHeld  = 102
+	reasonEarly        = 104
+	reasonPurse        = 110
+)
+
+// answerOf is field 39 for each reason [REF 6.2].
+var answerOf = map[uint16]string{
+	reasonApproved: "00", reasonFormat: "30", reasonKeyReused: "94", reasonUnavailable: "96", reasonUnknownCard: "14", reasonStolen: "43",
+	reasonLost: "41", reasonRestricted: "62", reasonClosed: "14", reasonExpired: "54", reasonType: "57", reasonCurrency: "57", reasonContactless: "57",
+	reasonChipMissing: "30", reasonChipMismatch: "59", reasonCryptogram: "59", reasonNotARQC: "59", reasonNotTC: "59", reasonCounter: "59",
+	reasonPINFormat: "99", reasonPINBlocked: "75", reasonPINWrong: "55", reasonNoPINOff: "55", reasonNoPINLimit: "55", reasonTapLimit: "61",
+	reasonDayLimit: "61", reasonDayCount: "65", reasonMoney: "51", reasonPurse: "00",
+}
+
+// ofUpload are the reasons that an offline payment may be refused for as well: the rules for payments in real time do not all apply then.
+func ofUpload(reason uint16) bool {
+	switch reason {
+	case reasonFormat, reasonUnknownCard, reasonType, reasonCurrency, reasonChipMissing, reasonChipMismatch, reasonCryptogram, reasonNotTC, reasonCounter:
+		return true
+	}
+	return false
+}
+
+// issue follows an issuer's rows.
+func (a *auditor) issue(m *member, r *journal.Row, j join) {
+	if r.Kind == journal.Posted {
+		same(m, r, "business_date", r.BusinessDate, m.dates.of(r.At))
+		a.deposit(m, r)
+		return
+	}
+	a.deposited(m, r)
+	switch r.Kind {
+	case journal.Opened:
+		same(m, r, "business_date", r.BusinessDate, m.dates.of(r.At))
+		a.enrol(m, r)
+	case journal.CardChanged:
+		same(m, r, "business_date", r.BusinessDate, m.dates.of(r.At))
+		a.alter(m, r)
+	case journal.Approved, journal.Declined, journal.Uploaded:
+		if date := a.nearDate(m, r); date != r.BusinessDate {
+			dated := *r
+			dated.BusinessDate = date // so that one wrong date does not make the card's day wrong
+			r = &dated
+		}
+		a.decision(m, r, j)
+	case journal.Reversed:
+		a.nearDate(m, r)
+		a.void(m, r, j)
+	case journal.Refused:
+		a.nearDate(m, r)
+		m.issuerReason(r, reasonKeyReused)
+	}
+}
+
+// nearDate gives the date of a row. An issuer takes the network's date when it is its own or the one before or after it.
+func (a *auditor) nearDate(m *member, r *journal.Row) int32 {
+	own := m.dates.of(r.At)
+	if r.BusinessDate == own {
+		return own
+	}
+	for _, days := range [...]int{-1, 1} {
+		if a.calendar.BusinessDate(r.At.AddDate(0, 0, days)) == r.BusinessDate {
+			return r.BusinessDate
+		}
+	}
+	same(m, r, "business_date", r.BusinessDate, own)
+	return own
+}
+
+func (m *member) issuerReason(r *journal.Row, want uint16) {
+	same(m, r, "reason", r.Reason, want)
+}
+
+// decision decides a payment again, as far as the rows before it say.
+func (a *auditor) decision(m *member, r *journal.Row, j join) {
+	sameText(m, r, "payment", r.Payment, r.Key)
+	if m.networkKey(r, "key", r.Key, classPayment) {
+		m.networkSTAN(r, r.Key)
+	}
+	p := a.cases.begin(0, j.key)
+	s := a.start(p, m, r, isDeclined)
+	pinGiven, tries, ok := decision(r)
+	if !ok {
+		m.fault(r, "note", wordUnfit, wordReadable)
+		return
+	}
+	h := m.bank.cards[r.Card]
+	if h == nil && (r.Card != 0 || r.Kind != journal.Declined) {
+		m.fault(r, "card", number(r.Card), fill("a card that was opened", "已开立的卡"))
+	}
+	m.authCode(r)
+	if h != nil {
+		a.decideAgain(m, r, h, pinGiven)
+		if want := h.triesAfter(r, pinGiven); tries != want {
+			m.fault(r, FieldTries, number(tries), number(want))
+		}
+		if r.Kind != journal.Uploaded {
+			h.tries = min(max(tries, 0), pinTriesMax)
+		}
+	} else if r.Kind == journal.Declined && r.Reason > reasonUnknownCard {
+		m.issuerReason(r, reasonUnknownCard)
+	}
+	m.move(r, h)
+	a.count(m, r, h, pinGiven)
+	if s == nil {
+		return
+	}
+	s.code, s.pin = packCode(answerOf[r.Reason]), pinGiven
+	copy(s.auth[:], r.Answer)
+	switch r.Kind {
+	case journal.Approved:
+		s.state, s.hold = isApproved, true
+	case journal.Uploaded:
+		s.state, s.upload, s.posted = isApproved, true, true
+	}
+	m.tally.count(s.state)
+	a.settle(p)
+}
+
+// authCode: the code of an approval follows from its row's number; a refusal has none.
+func (m *member) authCode(r *journal.Row) {
+	if r.Kind == journal.Declined {
+		if len(r.Answer) != 0 {
+			m.fault(r, "answer", quoted(string(r.Answer)), wordNothing)
+		}
+		return
+	}
+	const modulus = 1_000_000
+	found, ok := digits(string(r.Answer))
+	if ok && len(r.Answer) == authChars && m.series.fits(apart(found, r.Seq, modulus)) {
+		return
+	}
+	m.fault(r, "answer", quoted(string(r.Answer)), verbatim(fmt.Sprintf("%06d", (int64(r.Seq)+m.series.shift)%modulus)))
+}
+
+// triesAfter is how many PIN tries a decision leaves.
+func (h *holder) triesAfter(r *journal.Row, pinGiven bool) int {
+	switch {
+	case r.Kind == journal.Uploaded:
+		return h.tries
+	case r.Kind == journal.Declined && r.Reason == reasonPINWrong:
+		return h.tries - 1
+	case pinGiven && (r.Kind == journal.Approved || r.Reason > reasonPINWrong):
+		return pinTriesMax
+	}
+	return h.tries
+}
+
+// decideAgain finds the first reason that the rows before give, and holds the row's own against it. Reasons that only the message shows
+// (a wrong cryptogram, a wrong PIN) are taken as given; what comes before them in the order of precedence must still not apply.
+func (a *auditor) decideAgain(m *member, r *journal.Row, h *holder, pinGiven bool) {
+	if r.Kind == journal.Uploaded {
+		m.issuerReason(r, reasonPurse)
+		if !h.window.fresh(r.ATC) {
+			m.fault(r, FieldCounter, number(r.ATC), h.counterWord())
+		}
+		return
+	}
+	first, found, limit := h.firstReason(m, r, pinGiven)
+	switch {
+	case r.Kind == journal.Declined && ofUpload(r.Reason):
+		if r.Reason == reasonCounter && h.rises(r.ATC) {
+			m.fault(r, FieldCounter, number(r.ATC), fill("a counter that was used", "已使用的计数器"))
+		}
+	case r.Kind == journal.Declined && derivable(r.Reason):
+		if first != r.Reason {
+			m.fault(r, "reason", number(r.Reason), number(first))
+		}
+	case r.Kind == journal.Declined:
+		if first != reasonApproved && first < r.Reason {
+			m.fault(r, "reason", number(r.Reason), number(first))
+		}
+	case first != reasonApproved:
+		m.fault(r, ruleField(first), found, limit)
+	}
+}
+
+// derivable are the reasons that follow from the row and those before it.
+func derivable(reason uint16) bool {
+	switch reason {
+	case reasonFormat, reasonStolen, reasonLost, reasonRestricted, reasonClosed, reasonExpired, reasonCurrency, reasonCounter, reasonPINBlocked,
+		reasonNoPINOff, reasonNoPINLimit, reasonTapLimit, reasonDayLimit, reasonDayCount, reasonMoney:
+		return true
+	}
+	return false
+}
+
+// ruleField names what a rule looks at.
+func ruleField(reason uint16) string {
+	switch reason {
+	case reasonFormat:
+		return "amount"
+	case reasonCurrency:
+		return "currency"
+	case reasonCounter:
+		return FieldCounter
+	case reasonPINBlocked:
+		return FieldTries
+	case reasonMoney:
+		return FieldAvailable
+	case reasonNoPINOff, reasonNoPINLimit, reasonTapLimit, reasonDayLimit, reasonDayCount:
+		return FieldLimit
+	}
+	return "card"
+}
+
+func (h *holder) counterWord() glossary.Term {
+	return fill("a counter not used before, the highest is %d", "未用过的计数器，最高为%d", h.window.highest)
+}
+
+// firstReason goes through the rules in the order of precedence [REF 6.3].
+func (h *holder) firstReason(m *member, r *journal.Row, pinGiven bool) (reason uint16, found, limit glossary.Term) {
+	day := h.on(r.BusinessDate)
+	standings := [...]uint16{standsRestricted: reasonRestricted, standsLost: reasonLost, standsStolen: reasonStolen, standsClosed: reasonClosed}
+	switch {
+	case r.Amount <= 0:
+		return reasonFormat, number(r.Amount), fill("above zero", "大于零")
+	case h.status != standsActive && int(h.status) < len(standings):
+		return standings[h.status], fill("standing %d", "状态%d", h.status), fill("a card in good standing", "正常的卡")
+	case m.dates.local(r.At) >= h.expires:
+		return reasonExpired, number(m.dates.local(r.At)), fill("before %d", "早于%d", h.expires)
+	case r.Currency != h.currency:
+		return reasonCurrency, number(r.Currency), number(h.currency)
+	case !h.rises(r.ATC):
+		return reasonCounter, number(r.ATC), h.counterWord()
+	case pinGiven && h.tries == 0:
+		return reasonPINBlocked, number(0), fill("tries left", "尚有次数")
+	case !pinGiven && !h.noPIN:
+		return reasonNoPINOff, fill("no PIN", "无密码"), fill("a PIN", "有密码")
+	case !pinGiven && r.Amount > noPINLimit(r.BusinessDate):
+		return reasonNoPINLimit, number(r.Amount), fill("at most %d without PIN", "免密不超过%d", noPINLimit(r.BusinessDate))
+	case !pinGiven && h.limits.NoPINDayMinor > 0 && day.noPINMinor+r.Amount > h.limits.NoPINDayMinor:
+		return reasonNoPINLimit, number(day.noPINMinor + r.Amount), fill("at most %d a day without PIN", "当日免密不超过%d", h.limits.NoPINDayMinor)
+	case h.limits.TapMinor > 0 && r.Amount > h.limits.TapMinor:
+		return reasonTapLimit, number(r.Amount), fill("at most %d", "不超过%d", h.limits.TapMinor)
+	case h.limits.DayMinor > 0 && day.minor+r.Amount > h.limits.DayMinor:
+		return reasonDayLimit, number(day.minor + r.Amount), fill("at most %d a day", "当日不超过%d", h.limits.DayMinor)
+	case h.limits.DayCount > 0 && day.count >= h.limits.DayCount:
+		return reasonDayCount, number(day.count + 1), fill("at most %d payments a day", "当日不超过%d笔", h.limits.DayCount)
+	case r.Amount > h.available():
+		return reasonMoney, number(r.Amount), fill("at most %d", "不超过%d", h.available())
+	}
+	return reasonApproved, glossary.Term{}, glossary.Term{}
+}
+
+// noPINLimit is the amount up to which no PIN is asked, by the business date from which it holds [REF 6.3].
+func noPINLimit(date int32) int64 {
+	switch {
+	case date >= 20180601:
+		return 100_000
+	case date >= 20150101:
+		return 30_000
+	}
+	return 0
+}
+
+// move holds a row's accounts against its card and kind, and books it.
+func (m *member) move(r *journal.Row, h *holder) {
+	switch r.Kind {
+	case journal.Approved:
+		same(m, r, "debit", int64(r.Debit), accountNumber(r.Card))
+		if r.Phase != ledger.Pending {
+			m.fault(r, "phase", r.Phase.Term(), ledger.Pending.Term())
+		}
+	case journal.Uploaded:
+		same(m, r, "debit", int64(r.Debit), purseNumber(r.Card))
+		if h != nil && h.purse < r.Amount {
+			m.fault(r, FieldPurse, number(r.Amount), fill("at most %d", "不超过%d", h.purse))
+		}
+	default:
+		return
+	}
+	same(m, r, "credit", int64(r.Credit), issuerScheme)
+	if h != nil {
+		m.pay(h, r)
+	}
+}
+
+// count adds a payment to the counters and to the card's day.
+func (a *auditor) count(m *member, r *journal.Row, h *holder, pinGiven bool) {
+	if h == nil {
+		return
+	}
+	const flagCounterUsed = 2
+	used := r.Note[0]&flagCounterUsed != 0
+	if unknown := r.Note[0] &^ (1 | flagCounterUsed); unknown != 0 {
+		m.fault(r, "note", number(r.Note[0]), wordReadable)
+	}
+	switch {
+	case r.Kind != journal.Declined && !used:
+		m.fault(r, FieldCounter, fill("not spent", "未占用"), fill("spent", "已占用"))
+		used = true
+	case r.Kind == journal.Declined && used && !h.rises(r.ATC):
+		m.fault(r, FieldCounter, number(r.ATC), h.counterWord())
+	}
+	if used {
+		h.use(r)
+	}
+	if r.Kind == journal.Approved {
+		day := h.on(r.BusinessDate)
+		day.minor, day.count = day.minor+r.Amount, day.count+1
+		if !pinGiven {
+			day.noPINMinor += r.Amount
+		}
+		h.put(day)
+	}
+}
+
+// void is a reversal at an issuer: it releases the hold of its payment, once, whatever the order in which both came.
+func (a *auditor) void(m *member, r *journal.Row, j join) {
+	sameText(m, r, "note", string(r.Note), r.Payment)
+	m.networkSTAN(r, r.Payment)
+	if m.networkKey(r, "key", r.Key, classReversal) && len(r.Payment) == networkKeyChars {
+		sameText(m, r, "key", r.Key[:forwarderAt], r.Payment[:forwarderAt])
+	}
+	p := a.cases.byJoin[j.payment]
+	if p == nil || p.sides[theIssuers].begin == 0 {
+		if old := a.recall(m, m.find(r.Payment)); old != nil {
+			p = old
+		}
+	}
+	if p == nil {
+		p = a.cases.begin(0, j.payment)
+	}
+	a.current = p
+	s := &p.sides[theIssuers]
+	if s.member == nil {
+		s.member = m
+	}
+	switch {
+	case s.begin == 0 && s.undo == 0:
+		m.issuerReason(r, reasonEarly)
+		a.noMoney(m, r)
+	case !s.hold || s.member != m:
+		m.issuerReason(r, reasonNothingHeld)
+		a.noMoney(m, r)
+	default:
+		a.voidHold(m, r, s)
+	}
+	if s.undo == 0 {
+		s.undo, s.undoAt = r.Seq, r.At.UnixMicro()
+	}
+	a.settle(p)
+}
+
+func (a *auditor) voidHold(m *member, r *journal.Row, s *side) {
+	m.issuerReason(r, reasonReversed)
+	if !same(m, r, "resolves", r.Resolves, s.begin) {
+		return
+	}
+	held := s.card
+	same(m, r, "card", r.Card, held)
+	same(m, r, "debit", int64(r.Debit), accountNumber(held))
+	same(m, r, "credit", int64(r.Credit), issuerScheme)
+	same(m, r, "amount", r.Amount, s.amount)
+	if r.Phase != ledger.Void {
+		m.fault(r, "phase", r.Phase.Term(), ledger.Void.Term())
+	}
+	s.hold, s.state = false, isReversed
+	m.tally.reversed++
+	h := m.bank.cards[held]
+	if h == nil {
+		return
+	}
+	h.held -= s.amount
+	m.held -= s.amount
+	if day := h.on(s.date); day.count > 0 {
+		day.minor, day.count = day.minor-s.amount, day.count-1
+		if !s.pin {
+			day.noPINMinor -= s.amount
+		}
+		h.put(day)
+	}
+}
+
+func packCode(code string) uint16 {
+	if len(code) != codeChars {
+		return 0
+	}
+	return uint16(code[0])<<codeHighBit | uint16(code[1])
+}

@@ -1,0 +1,340 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"tapnet/internal/clock"
+	"tapnet/internal/journal/journalsql"
+	"tapnet/internal/ledger"
+)
+
+// DefaultMost is how many findings a report holds unless told otherwise.
+const DefaultMost = 1000
+
+// Options of Dir. The zero value is right for a directory of any kind.
+type Options struct {
+	// Most is how many findings are kept; the rest are counted. Zero is DefaultMost.
+	Most int
+	// Settled says that nothing may be under way: a payment that has not ended is a finding then.
+	Settled bool
+	// Chips reads what the chips say. It is called after the journals: a chip is always ahead of the books. Nil leaves the chips out.
+	Chips func(ctx context.Context) ([]Chip, error)
+	// Anchors are the ends of the journals as an earlier report gave them, by the journal's name: rows up to there must be the same still.
+	Anchors map[string]Anchor
+	// Progress is called now and then with the rows done and those to do.
+	Progress func(done, of uint64)
+	// Clock tells how long it took; nil is the real one.
+	Clock clock.Clock
+}
+
+// Chip is what a chip says. Its card is named as its enrolment names it, or by issuer and number.
+type Chip struct {
+	Name       string
+	Issuer     string
+	Card       int64
+	ATC        uint16
+	PurseMinor int64
+}
+
+// Anchor is the end of a journal at some time.
+type Anchor struct {
+	Row   uint64 `json:"row"`
+	Chain string `json:"chain"` // hexadecimal
+}
+
+// Report is what was found in a directory.
+type Report struct {
+	Dir      string
+	Members  []MemberReport
+	Rows     uint64
+	Payments uint64 // payments that began
+	Underway uint64 // payments that had not ended when the journals were read
+	// Findings are the first ones, in the order of time; Total counts all.
+	Findings []Wrong
+	Total    int
+	Elapsed  time.Duration
+}
+
+// Clean reports whether everything holds.
+func (r *Report) Clean() bool { return r.Total == 0 }
+
+// Anchors are the ends of the journals, for Options of a later run.
+func (r *Report) Anchors() map[string]Anchor {
+	anchors := map[string]Anchor{}
+	for _, m := range r.Members {
+		anchors[m.Journal] = m.Anchor
+	}
+	return anchors
+}
+
+// MemberReport is what a member's rows add up to.
+type MemberReport struct {
+	Role, Name, Journal string
+	Rows                uint64
+	Anchor              Anchor
+	Currency            uint16
+	// Posted and Held are what stands on the member's account with the scheme: what an issuer owes, what an acquirer claims. Tills and
+	// switches, which keep no books, have what they say was approved and not taken back under Posted.
+	PostedMinor, HeldMinor int64
+	Approved, Declined     uint64
+	Reversed               uint64
+	Cards                  int // enrolled
+	PurseMinor             int64
+	Outstanding            uint64 // messages that nobody has acknowledged yet
+}
+
+// errMoved says that a journal got a writer while it was read as one without.
+var errMoved = errors.New("verify: a journal got a writer meanwhile")
+
+// moves is how often Dir begins again because of that before it gives up.
+const moves = 3
+
+// Dir verifies the journals of a data directory: each by itself and all against each other. The error is about the directory
+// (fs.ErrNotExist, ErrNoJournals, journalsql.ErrNotJournal) or ctx; what is wrong with rows is in the report.
+func Dir(ctx context.Context, dir string, o Options) (Report, error) {
+	for range moves {
+		report, err := dirOnce(ctx, dir, o)
+		if !errors.Is(err, errMoved) {
+			return report, err
+		}
+	}
+	return Report{}, errMoved
+}
+
+func dirOnce(ctx context.Context, dir string, o Options) (report Report, err error) {
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	began := o.Clock.Now()
+	world, err := readWorld(dir)
+	if err != nil {
+		return Report{}, fmt.Errorf("verify: %w", err)
+	}
+	if o.Most <= 0 {
+		o.Most = DefaultMost
+	}
+	a := newAuditor(world, o)
+	defer func() { err = errors.Join(err, a.close()) }()
+	if err := a.open(ctx, dir); err != nil {
+		return Report{}, fmt.Errorf("verify: %w", err)
+	}
+	if err := a.stream(ctx); err != nil {
+		return Report{}, fmt.Errorf("verify: %w", err)
+	}
+	if err := a.finish(ctx); err != nil {
+		return Report{}, fmt.Errorf("verify: %w", err)
+	}
+	report = a.report()
+	report.Dir, report.Elapsed = dir, o.Clock.Now().Sub(began)
+	return report, nil
+}
+
+// auditor goes through the journals of one directory once.
+type auditor struct {
+	options  Options
+	world    World
+	calendar clock.Calendar
+	seed     maphash.Seed
+	members  []*member
+	tills    map[string]*member // by terminal
+	acquirer *member
+	switches *member
+	issuers  []*member
+	findings findings
+	cases    cases
+	merchant map[string]ledger.Account
+	payments uint64
+	rows     uint64
+	of       uint64
+	current  *payCase // of the row that is being looked at
+	refused  int64    // purse money of payments that issuers refused
+	chips    bool     // tills and with them the chips are in this directory
+}
+
+func newAuditor(world World, o Options) *auditor {
+	a := &auditor{options: o, world: world, calendar: world.Zone.calendar(), seed: maphash.MakeSeed(), tills: map[string]*member{},
+		findings: findings{most: o.Most}, merchant: map[string]ledger.Account{}}
+	for _, m := range world.Merchants {
+		a.merchant[m.Terminal] = m.Account
+	}
+	a.cases.init()
+	return a
+}
+
+// open opens the journals from the tills towards the issuers: whatever one of them has heard of, the next one has in writing by then.
+func (a *auditor) open(ctx context.Context, dir string) error {
+	members := slices.Clone(a.world.Members)
+	slices.SortStableFunc(members, func(x, y WorldMember) int { return int(roleOf(x.Role)) - int(roleOf(y.Role)) })
+	for _, w := range members {
+		path := filepath.Join(dir, journalsDir, w.Journal+journalSuffix)
+		m := newMember(a, w)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			a.findings.add(Wrong{Role: w.Role, Member: w.Name, Field: FieldJournal, Found: wordNone, Expected: verbatim(journalsDir + "/" + w.Journal + journalSuffix)})
+			continue
+		}
+		a.members = append(a.members, m)
+		if err := m.open(ctx, path); err != nil {
+			return err
+		}
+		a.of += min(m.last, uint64(len(m.marks)))
+		a.enlist(m)
+	}
+	if len(a.members) == 0 {
+		return fmt.Errorf("%w in %s", ErrNoJournals, dir)
+	}
+	return nil
+}
+
+func (a *auditor) enlist(m *member) {
+	switch m.role {
+	case theTills:
+		a.tills[m.Name] = m
+		a.chips = true
+	case theAcquirers:
+		a.acquirer = m
+	case theSwitches:
+		a.switches = m
+	case theIssuers:
+		a.issuers = append(a.issuers, m)
+	}
+}
+
+func (a *auditor) close() error {
+	var errs []error
+	for _, m := range a.members {
+		errs = append(errs, m.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (a *auditor) report() Report {
+	a.findings.cut()
+	r := Report{Rows: a.rows, Payments: a.payments, Underway: a.cases.underway, Findings: a.findings.kept, Total: a.findings.total}
+	if len(r.Findings) < a.options.Most {
+		r.Total = len(r.Findings) // without the repetitions
+	}
+	for _, m := range a.members {
+		r.Members = append(r.Members, m.report())
+	}
+	return r
+}
+
+// member is one journal and what its rows have told so far.
+type member struct {
+	WorldMember
+	role    role
+	auditor *auditor
+	path    string
+	reader  *journalsql.Reader // of the stream
+	lookup  *journalsql.Reader // of single rows, opened when it is needed
+	last    uint64             // rows up to here are verified
+	lost    bool               // the journal could not be read to its end
+
+	flow  flow
+	dates dates
+	marks []outcome // by row: how a payment that began there ended, once it is settled
+
+	currency    uint16
+	tally       tally
+	batch       string // till: of all its payments
+	serial      uint64 // till and acquirer: payments begun
+	series      series // of trace numbers, references or authorization codes
+	institution string // acquirer and switch: as keys write it
+	bank        *bank  // issuer
+	posted      int64
+	held        int64
+	balances    map[ledger.Account]ledger.Balance // of the member's own accounts and merchants'
+}
+
+type tally struct{ approved, declined, reversed, outstanding uint64 }
+
+func newMember(a *auditor, w WorldMember) *member {
+	m := &member{WorldMember: w, role: roleOf(w.Role), auditor: a, balances: map[ledger.Account]ledger.Balance{}}
+	if m.role == theIssuers {
+		m.bank = newBank()
+	}
+	m.dates.calendar = a.calendar
+	return m
+}
+
+func (m *member) open(ctx context.Context, path string) error {
+	m.path = path
+	var err error
+	if m.reader, err = journalsql.OpenReader(ctx, path); err != nil {
+		return err
+	}
+	first, last, err := m.reader.Ends()
+	m.last = uint64(max(last, 0))
+	if err != nil {
+		m.last = math.MaxInt64 // as far as it can be read
+	}
+	if first < 0 || first == 0 && last != 0 {
+		m.auditor.findings.add(Wrong{Role: m.Role, Member: m.Name, Field: FieldSequence, Found: number(first), Expected: number(1)})
+	}
+	if indexed, err := m.reader.HasKeyIndex(); err == nil && !indexed {
+		m.auditor.findings.add(Wrong{Role: m.Role, Member: m.Name, Field: "key",
+			Found:    fill("no index that keeps keys unique", "没有保证键唯一的索引"),
+			Expected: fill("the unique index journal_key", "唯一索引journal_key")})
+	}
+	size, err := m.reader.Size()
+	m.marks = make([]outcome, min(m.last, uint64(size)/leastRowBytes)+1)
+	return err
+}
+
+// leastRowBytes is less than any row takes in the file: a forged row number cannot make us allocate more than the file justifies.
+const leastRowBytes = 64
+
+func (m *member) close() error {
+	var errs []error
+	for _, r := range []*journalsql.Reader{m.reader, m.lookup} {
+		if r != nil {
+			errs = append(errs, r.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *member) report() MemberReport {
+	r := MemberReport{Role: m.Role, Name: m.Name, Journal: m.Journal, Rows: m.flow.rows, Anchor: Anchor{Row: m.flow.seq, Chain: fmt.Sprintf("%x", m.flow.hash)},
+		Currency: m.currency, PostedMinor: m.posted, HeldMinor: m.held, Approved: m.tally.approved, Declined: m.tally.declined,
+		Reversed: m.tally.reversed, Outstanding: m.tally.outstanding}
+	if m.bank != nil {
+		r.Cards, r.PurseMinor = len(m.bank.cards), m.bank.purses()
+	}
+	return r
+}
+
+// role orders the members from the tills towards the issuers.
+type role uint8
+
+const (
+	theTills role = iota
+	theAcquirers
+	theSwitches
+	theIssuers
+	noRole
+	sides = int(noRole)
+)
+
+func roleOf(name string) role {
+	switch name {
+	case Till:
+		return theTills
+	case Acquirer:
+		return theAcquirers
+	case Switch:
+		return theSwitches
+	case Issuer:
+		return theIssuers
+	}
+	return noRole
+}

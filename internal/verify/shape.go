@@ -1,0 +1,156 @@
+package verify
+
+import (
+	"math"
+	"math/bits"
+
+	"tapnet/glossary"
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
+)
+
+// columns are the parts of a row that a kind uses or leaves empty.
+type columns uint32
+
+const (
+	hasContent columns = 1 << iota
+	hasSTAN
+	hasCard
+	hasATC
+	hasReason
+	hasDebit
+	hasCredit
+	hasAmount
+	hasCurrency
+	hasPhase
+	hasResolves
+	hasLinked
+	hasKey
+	hasPayment
+	hasRRN
+	hasTerminal
+	hasAnswer
+	hasNote
+)
+
+// columnNames in the order of the bits.
+var columnNames = [...]string{"content", "stan", "card", "atc", "reason", "debit", "credit", "amount", "currency", "phase", "resolves", "linked", "key",
+	"payment", "rrn", "terminal", "answer", "note"}
+
+// shape is what a row of a kind must have and may have.
+type shape struct{ must, may columns }
+
+const (
+	hasSum    = hasAmount | hasCurrency
+	hasMoney  = hasDebit | hasCredit
+	hasDevice = hasTerminal | hasSTAN
+)
+
+// shapes say which kinds of rows a role writes and with what, as the comments of the roles' state machines have it.
+var shapes = [sides][math.MaxUint8 + 1]shape{
+	theTills: {
+		journal.Requested:    {hasKey | hasContent | hasPayment | hasDevice | hasSum | hasNote, hasATC},
+		journal.Queued:       {hasKey | hasContent | hasPayment | hasDevice | hasSum | hasNote, hasATC},
+		journal.Answered:     {hasLinked | hasPayment | hasReason | hasAnswer | hasDevice | hasSum, hasRRN | hasATC},
+		journal.TimedOut:     {hasLinked | hasPayment | hasReason | hasDevice | hasSum, hasATC},
+		journal.Acknowledged: {hasLinked | hasPayment | hasReason | hasDevice, hasRRN | hasATC | hasSum},
+	},
+	theAcquirers: {
+		journal.Requested:    {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasSum | hasNote, hasATC | hasReason},
+		journal.Declined:     {hasKey | hasContent | hasRRN | hasDevice | hasReason | hasAnswer, hasATC | hasSum},
+		journal.Answered:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasMoney | hasPhase},
+		journal.TimedOut:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, 0},
+		journal.Reversed:     {hasKey | hasContent | hasNote | hasDevice, hasReason | hasRRN | hasPayment | hasLinked | hasSum | hasMoney | hasPhase | hasResolves},
+		journal.Acknowledged: {hasLinked | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
+	},
+	theSwitches: {
+		journal.Requested:    {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasSum | hasNote, 0},
+		journal.Declined:     {hasKey | hasContent | hasPayment | hasReason | hasAnswer, hasRRN | hasDevice | hasSum},
+		journal.Answered:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, 0},
+		journal.TimedOut:     {hasLinked | hasKey | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, 0},
+		journal.Reversed:     {hasKey | hasContent | hasPayment | hasNote, hasReason | hasRRN | hasDevice | hasSum},
+		journal.Acknowledged: {hasLinked | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
+	},
+	theIssuers: {
+		journal.Opened:      {hasCard | hasNote, 0},
+		journal.Posted:      {hasCard | hasMoney | hasSum | hasLinked, 0},
+		journal.CardChanged: {hasCard | hasNote, 0},
+		journal.Approved: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasPhase | hasAnswer | hasNote,
+			hasATC},
+		journal.Declined: {hasKey | hasContent | hasPayment | hasReason | hasNote, hasRRN | hasDevice | hasCard | hasATC | hasSum},
+		journal.Uploaded: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasReason | hasAnswer | hasNote,
+			hasATC},
+		journal.Reversed: {hasKey | hasContent | hasPayment | hasNote | hasReason,
+			hasRRN | hasDevice | hasCard | hasPhase | hasResolves | hasMoney | hasSum},
+		journal.Refused: {hasContent | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
+	},
+}
+
+// has lists what a row has.
+func has(r *journal.Row) (c columns) {
+	set := func(bit columns, present bool) {
+		if present {
+			c |= bit
+		}
+	}
+	set(hasContent, r.Content != [16]byte{})
+	set(hasSTAN, r.STAN != 0)
+	set(hasCard, r.Card != 0)
+	set(hasATC, r.ATC != 0)
+	set(hasReason, r.Reason != 0)
+	set(hasDebit, r.Debit != 0)
+	set(hasCredit, r.Credit != 0)
+	set(hasAmount, r.Amount != 0)
+	set(hasCurrency, r.Currency != 0)
+	set(hasPhase, r.Phase != ledger.Single)
+	set(hasResolves, r.Resolves != 0)
+	set(hasLinked, r.Linked != 0)
+	set(hasKey, r.Key != "")
+	set(hasPayment, r.Payment != "")
+	set(hasRRN, r.RRN != "")
+	set(hasTerminal, r.Terminal != "")
+	set(hasAnswer, len(r.Answer) != 0)
+	set(hasNote, len(r.Note) != 0)
+	return c
+}
+
+// shaped compares a row with its shape; false for a kind that the role does not write.
+func (m *member) shaped(r *journal.Row) bool {
+	s := shapes[m.role][r.Kind]
+	if s.must == 0 {
+		role := RoleTerm(m.Role)
+		m.fault(r, "kind", r.Kind.Term(), glossary.Term{EN: "a kind that the role writes: " + role.EN, ZH: role.ZH + "会写的类型"})
+		return false
+	}
+	found := has(r)
+	for odd := found &^ (s.must | s.may); odd != 0; odd &= odd - 1 {
+		m.fault(r, columnNames[bits.TrailingZeros32(uint32(odd))], wordSomething, wordNothing)
+	}
+	for odd := s.must &^ found; odd != 0; odd &= odd - 1 {
+		m.fault(r, columnNames[bits.TrailingZeros32(uint32(odd))], wordNothing, wordSomething)
+	}
+	return true
+}
+
+// fault adds a finding about a row.
+func (m *member) fault(r *journal.Row, field string, found, expected glossary.Term) {
+	m.auditor.findings.add(m.wrong(r, field, found, expected))
+}
+
+// same adds a finding when a number of a row is not what it must be.
+func same[T ~int | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64](m *member, r *journal.Row, field string, found, expected T) bool {
+	if found == expected {
+		return true
+	}
+	m.fault(r, field, number(found), number(expected))
+	return false
+}
+
+// sameText is same for texts. Texts of rows hold no card number.
+func sameText(m *member, r *journal.Row, field, found, expected string) bool {
+	if found == expected {
+		return true
+	}
+	m.fault(r, field, quoted(found), quoted(expected))
+	return false
+}
