@@ -227,8 +227,10 @@ func (w *world) somebody() {
 	if t == nil || h == nil {
 		return
 	}
-	s := &sale{world: w, till: t, holder: h, minor: w.amount(), before: map[*holder]int64{}, began: w.now(), clean: true,
-		troubles: w.counts.Unanswered, life: t.life}
+	s := &sale{
+		world: w, till: t, holder: h, minor: w.amount(), before: map[*holder]int64{}, began: w.now(), clean: true, troubles: w.counts.Unanswered,
+		life: t.life,
+	}
 	w.taps++
 	defer w.catch()
 	t.use(s.run)
