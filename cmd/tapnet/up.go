@@ -20,6 +20,7 @@ import (
 type upCommand struct {
 	Roles  []string          `placeholder:"ROLE,…" help:"${up_roles}"`
 	Listen map[string]string `mapsep:"," placeholder:"ROLE=ADDRESS,…" help:"${up_listen}"`
+	World  string            `name:"profile" placeholder:"FILE" help:"${up_profile}"`
 	dataFlag
 }
 
@@ -95,9 +96,9 @@ func (s *session) drain(ctx context.Context, network *app.Network, broke error) 
 }
 
 func (c upCommand) options(s *session) (app.Options, error) {
-	profile, err := personalization.Load(profileName)
+	profile, err := c.profile()
 	if err != nil {
-		return app.Options{}, fmt.Errorf("load the test world: %w", err)
+		return app.Options{}, err
 	}
 	roles := c.Roles
 	if len(roles) == 0 {
@@ -114,6 +115,24 @@ func (c upCommand) options(s *session) (app.Options, error) {
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return app.Options{Profile: profile, Dir: c.dir(s), Roles: roles, Listen: listen, Log: log}, nil
+}
+
+// profile is the world that the file describes, or the one that comes with the program.
+func (c upCommand) profile() (*personalization.Profile, error) {
+	if c.World == "" {
+		return personalization.Load(profileName)
+	}
+	text, err := os.ReadFile(c.World)
+	if err != nil {
+		return nil, &problem{code: exitEnvironment, what: lang.Fill(lang.UpProfileUnread, printable(c.World)), why: reason(err), next: lang.UpProfileNext, err: err}
+	}
+	profile, err := personalization.Parse(text)
+	if err != nil {
+		return nil, &problem{
+			code: exitUsage, what: lang.Fill(lang.UpProfileBad, printable(c.World)), why: lang.Verbatim(err.Error()), next: lang.UpProfileNext, err: err,
+		}
+	}
+	return profile, nil
 }
 
 func upProblem(err error, dir string) error {

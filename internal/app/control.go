@@ -59,7 +59,8 @@ func (n *Network) ServeControl(ctx context.Context) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	listener, err := net.Listen("unix", path)
+	var local net.ListenConfig
+	listener, err := local.Listen(ctx, "unix", path)
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}

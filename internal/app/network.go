@@ -372,7 +372,8 @@ func (n *Network) listen(role string) (net.Listener, error) {
 	if n.options.Listen == nil {
 		return n.memory.Listen(role)
 	}
-	listener, err := net.Listen("tcp", n.options.Listen[role])
+	var tcp net.ListenConfig
+	listener, err := tcp.Listen(n.background.ctx, "tcp", n.options.Listen[role])
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", role, err)
 	}

@@ -14,7 +14,6 @@ const storeName = "sqlite"
 // bank is an issuer with its cards, reached over TCP, and the load generator's connections with it.
 type bank struct {
 	people *population
-	core   *issuer.Issuer
 	host   *host
 	naive  *host // nil without baseline
 	// lines holds the connections for each number of clients; those of the baseline come under 0.

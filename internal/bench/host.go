@@ -82,7 +82,8 @@ func newHost(core *issuer.Issuer, ring *keyring.Ring, o Options, open func(h *ho
 	if h.server, err = link.NewServer(config); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var tcp net.ListenConfig
+	listener, err := tcp.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("bench: listen: %w", err)
 	}

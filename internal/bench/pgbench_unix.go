@@ -135,7 +135,7 @@ func (s *pgServer) run(ctx context.Context, name string, args ...string) (string
 	if err != nil {
 		return "", err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	c.Stdout, c.Stderr = out, out
 	failed := c.Run()
 	said, err := os.ReadFile(out.Name())

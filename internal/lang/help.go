@@ -39,6 +39,9 @@ var help = []HelpText{
 	{"verify_settled", glossary.Term{EN: "Nothing may be under way: what has not ended is a finding.", ZH: "不允许有在途交易：未结束的即为问题。"}},
 	{"verify_since", glossary.Term{EN: "An earlier --json report: its rows must be there still, unchanged.", ZH: "此前的--json报告：其中的记录必须仍在且未变。"}},
 	{"verify_most", glossary.Term{EN: "How many findings to show; the rest are counted.", ZH: "最多显示的问题数，其余只计数。"}},
+	{"up_profile", glossary.Term{
+		EN: "World to run: institutions, merchants and cards in a TOML file. Default: the world of tapnet demo.",
+		ZH: "要运行的环境：用TOML文件描述机构、商户和卡片。默认与tapnet demo相同。"}},
 	{"sim", glossary.Term{
 		EN: "Simulate the network from a seed: lossy links, wrong clocks, crashes, torn taps. Nothing may be lost or doubled.",
 		ZH: "由种子模拟整个网络：链路丢包、时钟偏差、进程崩溃、中途移卡。交易不得丢失或重复。"}},

@@ -4,6 +4,14 @@
 // It follows no standard. It imports no role, so it cannot repeat a role's mistake: what the rows of a role mean is written down here a second time, from
 // their description. It promises that a sound set of journals has no findings, and that each of its invariants finds the error it is named for. It changes
 // nothing, sends nothing and repairs nothing; it sees no card number, because journals hold none.
+//
+// There are two ways in. Check tries invariants on a Snapshot in memory, as the simulator and the demo have one. Dir reads the journals of a data directory,
+// of a network that runs or of a copy, side by side in the order of time: it derives every row again from those before it, holds the members' rows about
+// each payment against each other, and names every row that does not fit, with what was found and what was expected. A payment leaves memory once it is
+// settled, so what Dir needs grows with the cards and with what is under way, and by one byte a row. Payments under way are no findings.
+//
+// What nobody but the writer of a row knows cannot be checked, only that it is what was written first: content hashes, sealed messages, the instant of an
+// answer. The hash chain holds them together; whoever rewrites a journal and its chain is found by an earlier report's Anchors.
 package verify
 
 import (
