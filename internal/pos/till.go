@@ -223,7 +223,12 @@ func (t *Till) answered(now time.Time, from string, m *unionpay.FinancialRespons
 		return // the network could not say: the upload is repeated
 	}
 	answer := unionpay.AnswerOf(&m.Payment)
-	r := row(journal.Answered, &m.Payment)
+	asked := &m.Payment
+	if p.request != nil { // a refusal without MAC may repeat the request as it was garbled on the way
+		asked = &p.request.Payment
+	}
+	r := row(journal.Answered, asked)
+	r.RRN = answer.RRN
 	r.Linked, r.Payment, r.Reason, r.Answer = p.seq, key, answer.Response.Pack(), answer.AppendBinary(nil)
 	t.append(step, now, r)
 	if p.offline {
