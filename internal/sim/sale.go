@@ -114,8 +114,9 @@ type sale struct {
 	rowsThen int // of the till's journal when it began
 	before   map[*holder]int64
 	began    time.Time
-	shown    int  // times a card was held to the reader
-	clean    bool // the right card came back in time and stayed
+	last     *holder // whose card was held to the reader last; another one may pay when the first has not
+	shown    int     // times a card was held to the reader
+	clean    bool    // the right card came back in time and stayed
 	receipt  pos.Receipt
 	over     bool // the cashier has a receipt
 	troubles int  // of security modules before it began
@@ -132,6 +133,7 @@ func (s *sale) field(h *holder) *card.Field {
 		s.before[h], h.busy = h.purse(), true
 	}
 	s.shown++
+	s.last = h
 	if !w.chance(w.faults.Tear) && (s.shown == 1 || !w.chance(2*w.faults.Tear)) {
 		return f
 	}
@@ -284,7 +286,7 @@ func (s *sale) account() {
 			continue
 		}
 		left, want := before-h.purse(), int64(0)
-		if s.over && s.receipt.End == pos.ApprovedOffline && h.personal.PAN == number || !s.over && h == s.holder && s.queued() {
+		if s.over && s.receipt.End == pos.ApprovedOffline && h.personal.PAN == number || !s.over && h == s.last && s.queued() {
 			want = s.minor
 		}
 		switch {
