@@ -74,6 +74,30 @@ func LegacyECB(block cipher.Block, data []byte) [8]byte {
 	return out
 }
 
+// LegacyECB16 is LegacyECB over a cipher with 16-byte blocks, for terminals with SM4: folded to one block, written as thirty-two
+// characters, enciphered in two halves of sixteen. [REF 6.1] No published example shows it; the rule is that of 8 bytes.
+func LegacyECB16(block cipher.Block, data []byte) [8]byte {
+	const size = 16
+	if block.BlockSize() != size {
+		panic(fmt.Sprintf("mac: cipher with %d-byte blocks, want %d", block.BlockSize(), size))
+	}
+	var folded [size]byte
+	for i, c := range data {
+		folded[i%size] ^= c
+	}
+	var text [2 * size]byte
+	writeHex(text[:], folded[:])
+
+	state := [size]byte(text[:size])
+	block.Encrypt(state[:], state[:])
+	subtle.XORBytes(state[:], state[:], text[size:])
+	block.Encrypt(state[:], state[:])
+
+	var out [Size]byte
+	writeHex(out[:], state[:Size/2])
+	return out
+}
+
 // Equal compares two codes in constant time. Codes of different lengths differ.
 func Equal(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"tapnet/sm"
 )
 
 type vector struct {
@@ -90,6 +92,12 @@ func compute(t testing.TB, v vector) []byte {
 		code = CBC(blockOf(t, v.key), v.data)
 	case "legacy-ecb":
 		code = LegacyECB(blockOf(t, v.key), v.data)
+	case "legacy-ecb16-sm4":
+		block, err := sm.NewCipher(v.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code = LegacyECB16(block, v.data)
 	case "cmac-aes":
 		return CMAC(aesOf(t, v.key), v.data)
 	case "cmac-tdes":
@@ -196,6 +204,7 @@ func TestWrongCipherPanics(t *testing.T) {
 	for name, f := range map[string]func(){
 		"CBC":                func() { CBC(wide, nil) },
 		"LegacyECB":          func() { LegacyECB(wide, nil) },
+		"LegacyECB16":        func() { LegacyECB16(narrow, nil) },
 		"RetailBlocks left":  func() { RetailBlocks(wide, narrow, nil) },
 		"RetailBlocks right": func() { RetailBlocks(narrow, wide, nil) },
 		"CMAC":               func() { CMAC(oddBlock{}, nil) },

@@ -1,9 +1,10 @@
-// Package pinblock builds and reads PIN blocks: [ISO 9564-1], formats 0 and 2, and the block without account number
-// that terminals of this network send [REF 6.1].
+// Package pinblock builds and reads PIN blocks: [ISO 9564-1], formats 0, 2 and 4, and the blocks of this network: without account
+// number, and for SM4 [REF 6.1].
 //
 // Promise: PINs and blocks print as [redacted] everywhere, in clear or enciphered, and a reader that refuses a block
-// does not say why, so that its answer cannot be used to learn the PIN. There is no cipher here: enciphering, and who
-// may see a clear block, is the business of the security module. Memory is not wiped.
+// does not say why, so that its answer cannot be used to learn the PIN. There is no cipher here but the one that is passed to
+// format 4, which cannot do without: enciphering, and who may see a clear block, is the business of the security module. Memory is
+// not wiped.
 package pinblock
 
 import (
@@ -88,18 +89,23 @@ func ParseFormat2(b Block) (PIN, error) {
 }
 
 // parse checks control, length, digits and filler, and answers one error for all of them.
-func parse(word uint64, control byte) (PIN, error) {
+func parse(word uint64, control byte) (PIN, error) { return parseFilled(word, control, filler) }
+
+func parseFilled(word uint64, control, fill byte) (PIN, error) {
 	length := int(nibbleAt(word, lengthNibble))
 	bad := nibbleAt(word, 0) != control || length < MinDigits || length > MaxDigits
 	for i := range blockNibbles - firstPINDigit {
 		nibble := nibbleAt(word, firstPINDigit+i)
-		isDigit, isFiller := nibble <= 9, nibble == filler
+		isDigit, isFiller := nibble <= 9, nibble == fill
 		bad = bad || i < length && !isDigit || i >= length && !isFiller
 	}
 	if bad {
 		return PIN{}, fmt.Errorf("read PIN block format %d: %w", control, ErrFormat)
 	}
 	word &^= nibbleMask << controlShift
+	for i := firstPINDigit + length; fill != filler && i < blockNibbles; i++ { // a PIN has one filler inside, whatever the block had
+		word |= nibbleMask << (nibbleBits * (blockNibbles - 1 - i))
+	}
 	return PIN{word: &word}, nil
 }
 

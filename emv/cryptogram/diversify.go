@@ -2,9 +2,90 @@ package cryptogram
 
 import (
 	"crypto/sha1"
+	"encoding/binary"
+	"fmt"
 
 	"tapnet/pan"
 )
+
+// Derivation is how a card key follows from a master key [EMV B2 A1.4].
+type Derivation uint8
+
+// The options.
+const (
+	OptionA Derivation = iota // the rightmost 16 digits and their complement
+	OptionB                   // the same, but longer PANs are hashed
+	OptionC                   // all digits in one block of 16 bytes, for ciphers that have such
+)
+
+// String names the option.
+func (d Derivation) String() string {
+	switch d {
+	case OptionA, OptionB, OptionC:
+		return "option " + string('A'+rune(d))
+	}
+	return fmt.Sprintf("Derivation(%d)", uint8(d))
+}
+
+// diversify returns what the master key enciphers.
+func (s Suite) diversify(n pan.Number, sequence string) [16]byte {
+	switch {
+	case s.derivation == OptionC:
+		return optionC(n, sequence)
+	case s.derivation == OptionB && n.Len() > optionBAbove:
+		return withComplement(optionB(n, sequence))
+	}
+	return withComplement(optionA(n, sequence))
+}
+
+func withComplement(y [8]byte) (both [16]byte) {
+	for i, b := range y {
+		both[i], both[8+i] = b, ^b
+	}
+	return both
+}
+
+// optionC returns all digits of PAN and sequence number, with zeros on the left [EMV B2 A1.4.3].
+func optionC(n pan.Number, sequence string) (y [16]byte) {
+	var buf [pan.MaxDigits + sequenceDigits]byte
+	count := digitsOf(&buf, n, sequence)
+	for i := range count {
+		at := 2*len(y) - count + i
+		y[at/2] |= buf[i] << (4 * (1 - at%2))
+	}
+	return y
+}
+
+// SessionRule is what a card key enciphers to become the key of one transaction.
+type SessionRule uint8
+
+// The rules.
+const (
+	SessionPair    SessionRule = iota // the counter and its complement, each after six zero bytes [REF 4.1]
+	SessionCounter                    // the counter, then zero bytes, in one block of 16 [EMV B2 A1.3.1]
+)
+
+// String names the rule.
+func (r SessionRule) String() string {
+	switch r {
+	case SessionPair:
+		return "counter and complement"
+	case SessionCounter:
+		return "counter"
+	}
+	return fmt.Sprintf("SessionRule(%d)", uint8(r))
+}
+
+// diversifier is the block of one transaction. UnionPay uses no unpredictable number here.
+func (r SessionRule) diversifier(atc uint16) (block [16]byte) {
+	if r == SessionCounter {
+		binary.BigEndian.PutUint16(block[:], atc)
+		return block
+	}
+	binary.BigEndian.PutUint16(block[6:], atc)
+	binary.BigEndian.PutUint16(block[14:], ^atc)
+	return block
+}
 
 const (
 	diversifierDigits = 16 // digits of Y

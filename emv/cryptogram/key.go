@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math/bits"
-
-	"tapnet/des"
 )
 
 // KeyBytes is the length of every key: two DES keys, or one 128-bit key.
@@ -40,12 +38,11 @@ func (k Key) IsZero() bool { return k.Equal(Key{}) }
 // Equal compares in constant time.
 func (k Key) Equal(o Key) bool { return subtle.ConstantTimeCompare(k.b[:], o.b[:]) == 1 }
 
-// KCV returns the check value of a 3DES key: the first three bytes of eight enciphered zero bytes [X9.24].
+// KCV returns the check value of a 3DES key: the first three bytes of eight enciphered zero bytes [X9.24]. Suite.KCV knows the
+// other ciphers.
 func (k Key) KCV() [3]byte {
-	var cipher des.Triple
-	cipher.Set(&k.b)
-	block := des.Enter(0).EncryptTriple(&cipher).LeaveBytes()
-	return [3]byte(block[:3])
+	value := tdesCheckValue(k.b)
+	return [3]byte(value[:])
 }
 
 // OddParity returns the key with the lowest bit of each byte set for odd parity. DES ignores these bits; published key

@@ -47,25 +47,33 @@ const (
 // EncipherPINChange returns the enciphered data of PIN CHANGE: the new PIN mixed with a card key, and with the current
 // PIN when the command proves knowledge of it (P2 = 01). A zero current means P2 = 02. The MAC is ScriptMAC's.
 func (s Suite) EncipherPINChange(keys CardKeys, atc uint16, v PINVariant, next, current pinblock.PIN) [16]byte {
+	return s.encipherPINChange(s.SessionKey(keys.ENC, atc), v.key(keys), next, current)
+}
+
+func (s Suite) encipherPINChange(encSession, mix Key, next, current pinblock.PIN) [16]byte {
 	block := pinblock.FormatWithoutPAN(next).Reveal()
-	mixPIN(&block, v.key(keys), current)
+	mixPIN(&block, mix, current)
 	var clear [16]byte
 	clear[0] = pinBlockBytes
 	copy(clear[1:], block[:])
 	clear[1+pinBlockBytes] = pinMark
-	return s.primitives.encipher(s.SessionKey(keys.ENC, atc).b, clear)
+	return s.primitives.encipher(encSession.b, clear)
 }
 
 // DecipherPINChange is the card's side of EncipherPINChange. The error wraps ErrPINChange or comes from pinblock.
 func (s Suite) DecipherPINChange(keys CardKeys, atc uint16, v PINVariant, data [16]byte, current pinblock.PIN) (pinblock.PIN, error) {
-	clear := s.primitives.decipher(s.SessionKey(keys.ENC, atc).b, data)
+	return s.decipherPINChange(s.SessionKey(keys.ENC, atc), v.key(keys), data, current)
+}
+
+func (s Suite) decipherPINChange(encSession, mix Key, data [16]byte, current pinblock.PIN) (pinblock.PIN, error) {
+	clear := s.primitives.decipher(encSession.b, data)
 	var tail [16 - 1 - pinBlockBytes]byte
 	tail[0] = pinMark
 	if clear[0] != pinBlockBytes || [len(tail)]byte(clear[1+pinBlockBytes:]) != tail {
 		return pinblock.PIN{}, ErrPINChange
 	}
 	block := [pinBlockBytes]byte(clear[1:])
-	mixPIN(&block, v.key(keys), current)
+	mixPIN(&block, mix, current)
 	parsed, err := pinblock.FromBytes(block[:])
 	if err != nil {
 		return pinblock.PIN{}, fmt.Errorf("decipher PIN change: %w", err)

@@ -3,6 +3,7 @@ package cryptogram
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"fmt"
 
 	"tapnet/pan"
 )
@@ -11,14 +12,41 @@ import (
 const (
 	AlgorithmTDES byte = 0x01
 	AlgorithmSM4  byte = 0x04
+	// AlgorithmAES is the project's own: no published document gives AES an identifier. See WithAlgorithmID.
+	AlgorithmAES byte = 0x05
 )
+
+// Cipher is the block cipher of a suite.
+type Cipher uint8
+
+// The ciphers.
+const (
+	CipherTDES Cipher = iota + 1 // two-key 3DES
+	CipherSM4                    // [GM/T 0002]
+	CipherAES                    // AES-128
+)
+
+// String names the cipher.
+func (c Cipher) String() string {
+	switch c {
+	case CipherTDES:
+		return "3DES"
+	case CipherSM4:
+		return "SM4"
+	case CipherAES:
+		return "AES"
+	}
+	return fmt.Sprintf("Cipher(%d)", uint8(c))
+}
 
 // Suite is one way to derive keys and compute cryptograms, as a value. Copies are independent; the With methods return
 // a changed copy. The zero value is no suite: using it panics.
 type Suite struct {
-	name       string
+	cipher     Cipher
 	algorithm  byte
-	optionB    bool
+	derivation Derivation
+	session    SessionRule
+	script     ScriptProfile
 	lists      []DataList // never changed in place
 	primitives *primitives
 }
@@ -26,12 +54,12 @@ type Suite struct {
 // primitives is what one cipher does. Keys and blocks go by value, so that nothing on the way of a derivation moves to
 // the heap.
 type primitives struct {
-	cardKey    func(master [KeyBytes]byte, y [8]byte) [KeyBytes]byte
-	sessionKey func(card [KeyBytes]byte, atc uint16) [KeyBytes]byte
+	blockBytes int
 	mac        func(key [KeyBytes]byte, data []byte) [8]byte
 	arpc       func(key [KeyBytes]byte, arqc [8]byte, arc [2]byte) [8]byte
 	encipher   func(key, block [16]byte) [16]byte // two 8-byte blocks or one of 16
 	decipher   func(key, block [16]byte) [16]byte
+	checkValue func(key [KeyBytes]byte) [8]byte
 }
 
 // SuiteTDES is the classic suite of UnionPay and PBOC: two-key 3DES, derivation option A, cryptogram versions 01 and 17.
@@ -39,18 +67,75 @@ var SuiteTDES = TDES()
 
 // TDES returns SuiteTDES.
 func TDES() Suite {
-	return Suite{name: "3DES", algorithm: AlgorithmTDES, lists: standardLists(), primitives: &tdesPrimitives}
+	return Suite{cipher: CipherTDES, algorithm: AlgorithmTDES, lists: standardLists(), primitives: &tdesPrimitives}
+}
+
+// SuiteSM4 is the suite of PBOC cards with Chinese cryptography [JR/T 0025.17] [REF 4.6]: the rules of SuiteTDES with SM4 and its
+// blocks of 16 bytes. No published example covers its derivation and cryptogram: what could be otherwise is a parameter.
+var SuiteSM4 = SM4()
+
+// SM4 returns SuiteSM4.
+func SM4() Suite {
+	return Suite{cipher: CipherSM4, algorithm: AlgorithmSM4, lists: standardLists(), primitives: &sm4Primitives}
+}
+
+// SuiteAES is the suite of an issuer of its own with AES-128: derivation option C, the counter alone in the session key, CMAC, and
+// scripts in cipher block chaining [EMV B2 A1.4.3] [EMV B2 A1.3.1] [EMV B2 8.1.2].
+var SuiteAES = AES()
+
+// AES returns SuiteAES.
+func AES() Suite {
+	return Suite{cipher: CipherAES, algorithm: AlgorithmAES, derivation: OptionC, session: SessionCounter,
+		script: ScriptProfile{Chained: true}, lists: standardLists(), primitives: &aesPrimitives}
+}
+
+// Standard returns the suite that an algorithm identifier of the issuer application data names, with the parameters it has by
+// itself; false when there is none.
+func Standard(algorithm byte) (Suite, bool) {
+	switch algorithm {
+	case AlgorithmTDES:
+		return SuiteTDES, true
+	case AlgorithmSM4:
+		return SuiteSM4, true
+	case AlgorithmAES:
+		return SuiteAES, true
+	}
+	return Suite{}, false
 }
 
 // WithOptionB returns the suite with card key derivation option B: PANs of more than 16 digits are hashed
 // [EMV B2 A1.4.2]. UnionPay issuers use option A unless they say otherwise [REF 4.1].
-func (s Suite) WithOptionB() Suite {
-	s.optionB = true
+func (s Suite) WithOptionB() Suite { return s.WithDerivation(OptionB) }
+
+// WithDerivation returns the suite with another card key derivation option.
+func (s Suite) WithDerivation(d Derivation) Suite {
+	s.derivation = d
+	return s
+}
+
+// WithSession returns the suite with another session key rule.
+func (s Suite) WithSession(r SessionRule) Suite {
+	s.session = r
+	return s
+}
+
+// WithScript returns the suite with another form of secure messaging.
+func (s Suite) WithScript(p ScriptProfile) Suite {
+	s.script = p
+	return s
+}
+
+// WithAlgorithmID returns the suite under another algorithm identifier.
+func (s Suite) WithAlgorithmID(id byte) Suite {
+	s.algorithm = id
 	return s
 }
 
 // Name returns the name of the cipher.
-func (s Suite) Name() string { return s.name }
+func (s Suite) Name() string { return s.cipher.String() }
+
+// Cipher returns the block cipher; 0 when there is no suite.
+func (s Suite) Cipher() Cipher { return s.cipher }
 
 // AlgorithmID returns the algorithm identifier of the issuer application data.
 func (s Suite) AlgorithmID() byte { return s.algorithm }
@@ -61,30 +146,30 @@ func (s Suite) IsZero() bool { return s.primitives == nil }
 // CardKey derives a card's key from a master key [EMV B2 A1.4]. sequence is the PAN sequence number as digits, tag 5F34
 // or field 23: "01", "001"; empty means 00. Only its last two digits count.
 func (s Suite) CardKey(master Key, n pan.Number, sequence string) Key {
-	return Key{s.primitives.cardKey(master.b, s.diversify(n, sequence))}
+	return Key{s.primitives.encipher(master.b, s.diversify(n, sequence))}
 }
 
 // CardKeys derives all three keys of a card from the three master keys.
 func (s Suite) CardKeys(masters CardKeys, n pan.Number, sequence string) CardKeys {
 	y := s.diversify(n, sequence)
 	return CardKeys{
-		AC:  Key{s.primitives.cardKey(masters.AC.b, y)},
-		MAC: Key{s.primitives.cardKey(masters.MAC.b, y)},
-		ENC: Key{s.primitives.cardKey(masters.ENC.b, y)},
+		AC:  Key{s.primitives.encipher(masters.AC.b, y)},
+		MAC: Key{s.primitives.encipher(masters.MAC.b, y)},
+		ENC: Key{s.primitives.encipher(masters.ENC.b, y)},
 	}
-}
-
-func (s Suite) diversify(n pan.Number, sequence string) [8]byte {
-	if s.optionB && n.Len() > optionBAbove {
-		return optionB(n, sequence)
-	}
-	return optionA(n, sequence)
 }
 
 // SessionKey derives the key of one transaction from a card key and the transaction counter [REF 4.1]. The same rule
 // serves the AC, MAC and ENC keys.
 func (s Suite) SessionKey(card Key, atc uint16) Key {
-	return Key{s.primitives.sessionKey(card.b, atc)}
+	return Key{s.primitives.encipher(card.b, s.session.diversifier(atc))}
+}
+
+// KCV returns the first three bytes of a key's check value: of eight enciphered zero bytes for 3DES, of a block of them for SM4
+// [REF 6.1], of the CMAC of a block of them for AES [X9.24].
+func (s Suite) KCV(k Key) [3]byte {
+	value := s.primitives.checkValue(k.b)
+	return [3]byte(value[:])
 }
 
 // Cryptogram returns the application cryptogram over data, as AppendData builds it, with the AC session key
@@ -121,12 +206,12 @@ func ParseIssuerAuthData(b []byte) (arpc [8]byte, arc [2]byte, ok bool) {
 }
 
 // IDDMAC returns the MAC of issuer discretionary data: over counter and value, filled with 00 to a multiple of eight
-// bytes, with the MAC session key [REF 1.7]. value is the IDD without its identifier, 5 or 10 bytes.
+// bytes (of sixteen with SM4 and AES), with the MAC session key [REF 1.7]. value is the IDD without its identifier, 5 or 10 bytes.
 func (s Suite) IDDMAC(macSession Key, atc uint16, value []byte) [4]byte {
 	input := make([]byte, 0, 24)
 	input = binary.BigEndian.AppendUint16(input, atc)
 	input = append(input, value...)
-	for len(input)%8 != 0 {
+	for len(input)%s.primitives.blockBytes != 0 {
 		input = append(input, 0)
 	}
 	full := s.primitives.mac(macSession.b, input)

@@ -8,31 +8,18 @@ import (
 
 // tdesPrimitives is the classic suite [REF 4.1], [REF 4.2], [REF 4.4].
 var tdesPrimitives = primitives{
-	cardKey:    tdesCardKey,
-	sessionKey: tdesSessionKey,
+	blockBytes: des.BlockBytes,
 	mac:        retailMAC,
 	arpc:       tdesARPC,
 	encipher:   tdesEncipher,
 	decipher:   tdesDecipher,
+	checkValue: tdesCheckValue,
 }
 
-// tdesCardKey enciphers Y and its complement [EMV B2 A1.4.1].
-func tdesCardKey(master [KeyBytes]byte, y [8]byte) [KeyBytes]byte {
-	return tdesPair(master, binary.BigEndian.Uint64(y[:]), ^binary.BigEndian.Uint64(y[:]))
-}
-
-// tdesSessionKey enciphers the counter and its complement, each after six zero bytes [REF 4.1]. UnionPay uses no
-// unpredictable number here.
-func tdesSessionKey(card [KeyBytes]byte, atc uint16) [KeyBytes]byte {
-	return tdesPair(card, uint64(atc), uint64(^atc))
-}
-
-func tdesPair(key [KeyBytes]byte, left, right uint64) (out [KeyBytes]byte) {
+func tdesCheckValue(key [KeyBytes]byte) [8]byte {
 	var cipher des.Triple
 	cipher.Set(&key)
-	binary.BigEndian.PutUint64(out[:], des.Enter(left).EncryptTriple(&cipher).Leave())
-	binary.BigEndian.PutUint64(out[8:], des.Enter(right).EncryptTriple(&cipher).Leave())
-	return out
+	return des.Enter(0).EncryptTriple(&cipher).LeaveBytes()
 }
 
 // retailMAC is algorithm 3 with padding method 2 [ISO 9797-1 7.4], [EMV B2 A1.2.1]: package mac has the same on top of any
@@ -60,13 +47,13 @@ func tdesARPC(key [KeyBytes]byte, arqc [8]byte, arc [2]byte) [8]byte {
 	return des.EnterBytes(arqc[:]).EncryptTriple(&cipher).LeaveBytes()
 }
 
-// tdesEncipher enciphers two blocks, each on its own, as scripts do [REF 3.4].
+// tdesEncipher enciphers two blocks, each on its own, as derivations and scripts do [EMV B2 A1.4.1] [REF 4.1] [REF 3.4].
 func tdesEncipher(key, data [16]byte) (out [16]byte) {
 	var cipher des.Triple
 	cipher.Set(&key)
-	left, right := des.EnterBytes(data[:8]).EncryptTriple(&cipher).LeaveBytes(), des.EnterBytes(data[8:]).EncryptTriple(&cipher).LeaveBytes()
-	copy(out[:8], left[:])
-	copy(out[8:], right[:])
+	left, right := binary.BigEndian.Uint64(data[:]), binary.BigEndian.Uint64(data[8:])
+	binary.BigEndian.PutUint64(out[:], des.Enter(left).EncryptTriple(&cipher).Leave())
+	binary.BigEndian.PutUint64(out[8:], des.Enter(right).EncryptTriple(&cipher).Leave())
 	return out
 }
 

@@ -92,10 +92,11 @@ func mustPAN(t testing.TB, digits string) pan.Number {
 func TestVectors(t *testing.T) {
 	kinds := map[string]func(testing.TB, vector){
 		"cardkey": checkCardKey, "sessionkey": checkSessionKey, "cryptogram": checkCryptogram, "mac": checkMAC,
-		"iddmac": checkIDDMAC, "arpc": checkARPC, "script": checkScript, "pinchange": checkPINChange,
+		"iddmac": checkIDDMAC, "arpc": checkARPC, "script": checkScript, "pinchange": checkPINChange, "kcv": checkKCV,
+		"iddvalue": checkIDDValue, "encipher": checkEncipher, "scriptkey": checkScriptKey,
 	}
 	vectors := readVectors(t)
-	const want = 36 // so that a vector lost by a typing error is noticed
+	const want = 36 + 43 + 38 // so that a vector lost by a typing error is noticed
 	if len(vectors) != want {
 		t.Errorf("%d vectors, want %d", len(vectors), want)
 	}
@@ -130,21 +131,60 @@ func checkKey(t testing.TB, v vector, key Key) {
 	}
 }
 
+// suite is the suite a vector names, that of 3DES when it names none.
+func (v vector) suite(t testing.TB) Suite {
+	t.Helper()
+	switch v.fields["suite"] {
+	case "":
+		return SuiteTDES
+	case "sm4":
+		return SuiteSM4
+	case "aes":
+		return SuiteAES
+	}
+	t.Fatalf("suite %q", v.fields["suite"])
+	return Suite{}
+}
+
+func checkKCV(t testing.TB, v vector) {
+	kcv := v.suite(t).KCV(v.key(t, "key"))
+	wantHex(t, "KCV", kcv[:], v.fields["expect"])
+}
+
+func checkIDDValue(t testing.TB, v vector) {
+	got := v.suite(t).IDDMAC(v.key(t, "session"), v.atc(t), v.bytes(t, "value"))
+	wantHex(t, "IDD MAC", got[:], v.fields["expect"])
+}
+
+func checkEncipher(t testing.TB, v vector) {
+	got := v.suite(t).EncipherScript(v.key(t, "session"), v.bytes(t, "data"))
+	wantHex(t, "enciphered data", got, v.fields["expect"])
+	back, err := v.suite(t).DecipherScript(v.key(t, "session"), got)
+	if err != nil || !bytes.Equal(back, v.bytes(t, "data")) {
+		t.Errorf("DecipherScript = %X, %v", back, err)
+	}
+}
+
+func checkScriptKey(t testing.TB, v vector) {
+	suite := v.suite(t).WithScript(ScriptProfile{KeysFromCryptogram: true})
+	checkKey(t, v, suite.scriptKey(v.key(t, "card"), v.atc(t), [8]byte(v.bytes(t, "arqc"))))
+}
+
 func checkCardKey(t testing.TB, v vector) {
-	suite := SuiteTDES
+	suite := v.suite(t)
 	if v.fields["option"] == "B" {
 		suite = suite.WithOptionB()
 	}
 	n := mustPAN(t, v.fields["pan"])
 	if want, given := v.fields["y"]; given {
 		y := suite.diversify(n, v.fields["sequence"])
-		wantHex(t, "Y", y[:], want)
+		wantHex(t, "Y", y[:8], want)
 	}
 	checkKey(t, v, suite.CardKey(v.key(t, "master"), n, v.fields["sequence"]))
 }
 
 func checkSessionKey(t testing.TB, v vector) {
-	checkKey(t, v, SuiteTDES.SessionKey(v.key(t, "card"), v.atc(t)))
+	checkKey(t, v, v.suite(t).SessionKey(v.key(t, "card"), v.atc(t)))
 }
 
 func dataOf(t testing.TB, text string) emv.Data {
@@ -167,29 +207,29 @@ func checkCryptogram(t testing.TB, v vector) {
 		t.Fatal(err)
 	}
 	cvn := v.bytes(t, "cvn")[0]
-	data, err := SuiteTDES.AppendData(nil, cvn, cvr, dataOf(t, v.fields["tags"]))
+	data, err := v.suite(t).AppendData(nil, cvn, cvr, dataOf(t, v.fields["tags"]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if length, _ := SuiteTDES.DataLength(cvn); len(data) != length {
+	if length, _ := v.suite(t).DataLength(cvn); len(data) != length {
 		t.Errorf("%d bytes of data, DataLength says %d", len(data), length)
 	}
 	if want, given := v.fields["data"]; given {
 		wantHex(t, "data", data, want)
 	}
-	ac := SuiteTDES.Cryptogram(v.key(t, "session"), data)
+	ac := v.suite(t).Cryptogram(v.key(t, "session"), data)
 	wantHex(t, "cryptogram", ac[:], v.fields["expect"])
-	if !SuiteTDES.Verify(v.key(t, "session"), data, ac) {
+	if !v.suite(t).Verify(v.key(t, "session"), data, ac) {
 		t.Error("Verify refuses the cryptogram")
 	}
 	ac[7] ^= 1
-	if SuiteTDES.Verify(v.key(t, "session"), data, ac) {
+	if v.suite(t).Verify(v.key(t, "session"), data, ac) {
 		t.Error("Verify accepts another cryptogram")
 	}
 }
 
 func checkMAC(t testing.TB, v vector) {
-	got := SuiteTDES.Cryptogram(v.key(t, "session"), v.bytes(t, "data"))
+	got := v.suite(t).Cryptogram(v.key(t, "session"), v.bytes(t, "data"))
 	wantHex(t, "MAC", got[:], v.fields["expect"])
 }
 
@@ -207,7 +247,7 @@ func checkIDDMAC(t testing.TB, v vector) {
 
 func checkARPC(t testing.TB, v vector) {
 	arc := [2]byte(v.bytes(t, "arc"))
-	arpc := SuiteTDES.ARPC(v.key(t, "session"), [8]byte(v.bytes(t, "arqc")), arc)
+	arpc := v.suite(t).ARPC(v.key(t, "session"), [8]byte(v.bytes(t, "arqc")), arc)
 	wantHex(t, "ARPC", arpc[:], v.fields["expect"])
 	tag91 := IssuerAuthData(arpc, arc)
 	if want, given := v.fields["tag91"]; given {
@@ -225,7 +265,7 @@ func checkCommand(t testing.TB, v vector, session Key, command []byte) {
 	if int(header[4]) != len(command)-5 {
 		t.Fatalf("Lc %d, %d bytes follow", header[4], len(command)-5)
 	}
-	got := SuiteTDES.ScriptMAC(session, header, v.atc(t), [8]byte(v.bytes(t, "arqc")), data)
+	got := v.suite(t).ScriptMAC(session, header, v.atc(t), [8]byte(v.bytes(t, "arqc")), data)
 	if !bytes.Equal(got[:], mac) {
 		t.Errorf("script MAC %X, want %X", got, mac)
 	}
@@ -265,17 +305,28 @@ func mustPIN(t testing.TB, digits string) pinblock.PIN {
 
 func checkPINChange(t testing.TB, v vector) {
 	keys, command := exampleKeys(t), v.bytes(t, "command")
+	if v.fields["cardENC"] != "" {
+		keys = CardKeys{AC: v.key(t, "cardAC"), MAC: v.key(t, "cardMAC"), ENC: v.key(t, "cardENC")}
+	}
+	suite := v.suite(t)
 	variant := PINVariantENC
 	if v.fields["variant"] == PINVariantAC.String() {
 		variant = PINVariantAC
 	}
 	next := mustPIN(t, v.fields["pin"])
-	got := SuiteTDES.EncipherPINChange(keys, v.atc(t), variant, next, pinblock.PIN{})
+	got := suite.EncipherPINChange(keys, v.atc(t), variant, next, pinblock.PIN{})
 	if want := command[5:21]; !bytes.Equal(got[:], want) {
 		t.Errorf("enciphered PIN change %X, want %X", got, want)
 	}
-	checkCommand(t, v, SuiteTDES.SessionKey(keys.MAC, v.atc(t)), command)
-	back, err := SuiteTDES.DecipherPINChange(keys, v.atc(t), variant, got, pinblock.PIN{})
+	checkCommand(t, v, suite.SessionKey(keys.MAC, v.atc(t)), command)
+	script := suite.Script(keys, v.atc(t), [8]byte(v.bytes(t, "arqc")))
+	if script.EncipherPINChange(variant, next, pinblock.PIN{}) != got || script.MAC([5]byte(command), command[5:21]) != [4]byte(command[21:]) {
+		t.Error("Script gives another command")
+	}
+	if again, err := script.DecipherPINChange(variant, got, pinblock.PIN{}); err != nil || !again.Equal(next) {
+		t.Errorf("Script deciphers another PIN, %v", err)
+	}
+	back, err := suite.DecipherPINChange(keys, v.atc(t), variant, got, pinblock.PIN{})
 	if err != nil || !back.Equal(next) {
 		t.Errorf("DecipherPINChange: %v, PIN equal %t", err, err == nil && back.Equal(next))
 	}

@@ -16,6 +16,7 @@ type arith struct {
 	hash                       hash.Hash
 	sum                        [sha1.Size]byte
 	terminal                   [maxFDDAData]byte
+	message                    []byte // what an SM2 signature covers
 }
 
 var ariths = sync.Pool{New: func() any { return &arith{hash: sha1.New()} }}
@@ -24,6 +25,9 @@ var ariths = sync.Pool{New: func() any { return &arith{hash: sha1.New()} }}
 // e = 65537, then multiplied by the signature once more. A plain multiplication and division beats big.Int.Exp,
 // which prepares for exponents far longer than these. The block is valid until the arith is used again.
 func (a *arith) recover(key *PublicKey, signature []byte) ([]byte, Check) {
+	if key.algorithm != RSA {
+		return nil, CheckPublicKeyAlgorithm
+	}
 	if len(signature) != int(key.length) || key.length == 0 {
 		return nil, CheckLength
 	}

@@ -16,19 +16,44 @@ import (
 
 // CAKey is a certification authority public key as a terminal is configured with it [EMV B2 11.2.2].
 type CAKey struct {
-	RID      [5]byte
-	Index    byte
-	Modulus  []byte
-	Exponent []byte
+	RID   [5]byte
+	Index byte
+	// Algorithm is RSA unless set. An SM2 key has X ‖ Y as its modulus, no exponent, and a profile.
+	Algorithm Algorithm
+	Modulus   []byte
+	Exponent  []byte
+	Profile   SM2Profile
 	// Expiry is the last day of use as YYYYMMDD; empty when none is known.
 	Expiry string
 	// Role is "production" or "test". It is information; nothing here depends on it.
 	Role string
+	// Confidence says how sure the source is: "high", "medium" or "low". It is information.
+	Confidence string
 	// SHA1 is the checksum over RID, index, modulus and exponent.
 	SHA1 [sha1.Size]byte
 }
 
-// Checksum computes SHA-1 over RID, index, modulus and exponent.
+// NewCAKey describes a public key of either algorithm as a terminal is configured with it, checksum included.
+func NewCAKey(rid [5]byte, index byte, key PublicKey, expiry, role string) CAKey {
+	k := CAKey{RID: rid, Index: index, Algorithm: key.algorithm, Modulus: key.Modulus(), Exponent: key.Exponent(), Profile: key.profile,
+		Expiry: expiry, Role: role}
+	k.SHA1 = k.Checksum()
+	return k
+}
+
+// PublicKey checks modulus and exponent, or the point, and returns the key.
+func (k CAKey) PublicKey() (PublicKey, error) {
+	switch {
+	case k.Algorithm == RSA:
+		return NewPublicKey(k.Modulus, k.Exponent)
+	case k.Algorithm == SM2 && len(k.Exponent) == 0:
+		return NewSM2PublicKey(k.Modulus, k.Profile)
+	}
+	return PublicKey{}, fmt.Errorf("%w: %v", errPublicKey, k.Algorithm)
+}
+
+// Checksum computes SHA-1 over RID, index, modulus and exponent. For SM2 the modulus is X ‖ Y: published lists have no checksum
+// for these keys, so that one is the project's own.
 func (k CAKey) Checksum() [sha1.Size]byte {
 	b := slices.Concat(k.RID[:], []byte{k.Index}, k.Modulus, k.Exponent)
 	return sha1.Sum(b)
@@ -36,7 +61,7 @@ func (k CAKey) Checksum() [sha1.Size]byte {
 
 // Verify checks the modulus, the exponent, the checksum and the form of the expiry date.
 func (k CAKey) Verify() error {
-	if _, err := NewPublicKey(k.Modulus, k.Exponent); err != nil {
+	if _, err := k.PublicKey(); err != nil {
 		return fmt.Errorf("CA key %X index %02X: %w", k.RID, k.Index, err)
 	}
 	if k.Checksum() != k.SHA1 {

@@ -39,7 +39,7 @@ func (c certified) Serial() [3]byte { return c.serial }
 // ExpiryMMYY is the certificate's last month as four packed digits.
 func (c certified) ExpiryMMYY() [2]byte { return c.expiry }
 
-// Hash is the verified SHA-1 value inside the certificate.
+// Hash is the verified SHA-1 value inside the certificate; zero for SM2, whose certificates hold none.
 func (c certified) Hash() [sha1.Size]byte { return c.hash }
 
 // ExpiredAt reports whether the certificate's month lies before now's month. A cached key needs this at each use.
@@ -65,10 +65,11 @@ type ICCKey struct{ certified }
 func (k ICCKey) String() string { return fmt.Sprintf("ICC %v", k.key) }
 
 // RecoverIssuerKey verifies an issuer certificate (tag 90) with the CA key that tag 8F names [EMV B2 5.3].
-// remainder is tag 92 (empty when absent), exponent 9F32. The certificate must be for the start of number, and
+// remainder is tag 92 (empty when absent), exponent 9F32; with an SM2 key neither counts, and a published card has one left over
+// [REF 4.6]. The certificate must be for the start of number, and
 // neither it nor the CA key may have expired at now, whose time zone is the terminal's. Errors are *Failure.
 func RecoverIssuerKey(ca CAKey, cert, remainder, exponent []byte, number pan.Number, now time.Time) (IssuerKey, error) {
-	caKey, err := NewPublicKey(ca.Modulus, ca.Exponent)
+	caKey, err := ca.PublicKey()
 	if err != nil {
 		return IssuerKey{}, fail(StepCAKey, CheckModulus)
 	}
@@ -77,6 +78,13 @@ func RecoverIssuerKey(ca CAKey, cert, remainder, exponent []byte, number pan.Num
 	}
 	a := ariths.Get().(*arith)
 	defer ariths.Put(a)
+	if caKey.algorithm == SM2 {
+		key, check := a.sm2IssuerKey(&caKey, cert, number, now)
+		if check != CheckNone {
+			return IssuerKey{}, fail(StepIssuerCertificate, check)
+		}
+		return key, nil
+	}
 	block, check := a.recover(&caKey, cert)
 	if check != CheckNone {
 		return IssuerKey{}, fail(StepIssuerCertificate, check)
@@ -118,11 +126,19 @@ func (a *arith) issuerKey(block, remainder, exponent []byte, number pan.Number, 
 }
 
 // RecoverICCKey verifies an ICC certificate (tag 9F46) with the issuer's key [EMV B2 6.4]. remainder is 9F48 (empty
-// when absent), exponent 9F47, static the data of StaticData. Errors are *Failure.
+// when absent), exponent 9F47, static the data of StaticData. With SM2 only the certificate and the static data count.
+// Errors are *Failure.
 func RecoverICCKey(issuer IssuerKey, cert, remainder, exponent []byte, number pan.Number, static []byte,
 	now time.Time) (ICCKey, error) {
 	a := ariths.Get().(*arith)
 	defer ariths.Put(a)
+	if issuer.key.algorithm == SM2 {
+		key, check := a.sm2ICCKey(&issuer.key, cert, number, static, now)
+		if check != CheckNone {
+			return ICCKey{}, fail(StepICCCertificate, check)
+		}
+		return key, nil
+	}
 	block, check := a.recover(&issuer.key, cert)
 	if check != CheckNone {
 		return ICCKey{}, fail(StepICCCertificate, check)

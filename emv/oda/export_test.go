@@ -56,3 +56,6 @@ func ParseCAKeys(text string) ([]CAKey, error) { return parseCAKeys(text) }
 
 // PublishedText is cakeys.txt.
 func PublishedText() string { return publishedText }
+
+// SignSM2 appends a signature to a head, well formed or not.
+func SignSM2(k PrivateKey, head, following []byte) []byte { return k.signSM2(head, following) }

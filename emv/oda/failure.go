@@ -21,6 +21,8 @@ const (
 	StepICCCertificate    Step = "ICC certificate"
 	StepDDA               Step = "dynamic data authentication"
 	StepFDDA              Step = "fast dynamic data authentication"
+	StepCDA               Step = "combined dynamic data authentication"
+	StepPINKey            Step = "PIN encipherment key"
 	StepRecovery          Step = "signature recovery"
 )
 
@@ -32,6 +34,8 @@ var stepTerms = map[Step]glossary.Term{
 	StepICCCertificate:    {EN: "ICC certificate", ZH: "IC卡公钥证书"},
 	StepDDA:               {EN: "dynamic data authentication", ZH: "动态数据认证"},
 	StepFDDA:              {EN: "fast dynamic data authentication", ZH: "快速动态数据认证"},
+	StepCDA:               {EN: "combined dynamic data authentication", ZH: "复合动态数据认证"},
+	StepPINKey:            {EN: "PIN encipherment key", ZH: "PIN加密公钥"},
 	StepRecovery:          {EN: "signature recovery", ZH: "签名恢复"},
 }
 
@@ -70,6 +74,10 @@ const (
 	CheckVersion            Check = "fDDA version"
 	CheckCardAuthData       Check = "card authentication data"
 	CheckATC                Check = "ATC"
+	CheckSignature          Check = "signature"
+	CheckCurve              Check = "curve"
+	CheckTransaction        Check = "transaction data"
+	CheckCID                Check = "cryptogram information"
 )
 
 var checkTerms = map[Check]glossary.Term{
@@ -88,7 +96,7 @@ var checkTerms = map[Check]glossary.Term{
 	CheckPAN:                {EN: "the certificate is for another PAN", ZH: "证书中的主账号不符"},
 	CheckDate:               {EN: "the expiry date is malformed", ZH: "失效日期格式错误"},
 	CheckExpired:            {EN: "expired", ZH: "已过期"},
-	CheckPublicKeyAlgorithm: {EN: "the public key algorithm is not 01 (RSA)", ZH: "公钥算法标识不是01(RSA)"},
+	CheckPublicKeyAlgorithm: {EN: "the public key algorithm is not that of the chain: 01 (RSA) or 04 (SM2)", ZH: "公钥算法标识与证书链不符:01(RSA)或04(SM2)"},
 	CheckKeyLength:          {EN: "the key is longer than the key that certifies it, or too short", ZH: "公钥长度大于上级公钥,或过短"},
 	CheckRemainder:          {EN: "the remainder does not complete the modulus", ZH: "公钥余数长度不符"},
 	CheckModulus:            {EN: "the modulus is not one of RSA", ZH: "公钥模无效"},
@@ -98,6 +106,10 @@ var checkTerms = map[Check]glossary.Term{
 	CheckDynamicData:        {EN: "the ICC dynamic data is malformed", ZH: "IC卡动态数据格式错误"},
 	CheckVersion:            {EN: "this fDDA version is not acceptable here", ZH: "fDDA版本不可接受"},
 	CheckCardAuthData:       {EN: "the card authentication related data (9F69) is malformed", ZH: "卡片认证相关数据(9F69)格式错误"},
+	CheckTransaction:        {EN: "the signed hash is not that of this transaction", ZH: "签名中的交易数据哈希值与本次交易不符"},
+	CheckCID:                {EN: "the signed cryptogram information is not that of tag 9F27", ZH: "签名中的密文信息与9F27不符"},
+	CheckSignature:          {EN: "the SM2 signature does not verify", ZH: "SM2签名验证失败"},
+	CheckCurve:              {EN: "the public key is not a point of the SM2 curve", ZH: "公钥不是SM2曲线上的点"},
 	CheckATC:                {EN: "the signed transaction counter is not that of tag 9F36", ZH: "签名中的应用交易计数器与9F36不符"},
 }
 

@@ -19,6 +19,8 @@ type IssuerCertSpec struct {
 	Expiry pan.Expiry
 	Serial [3]byte
 	Public PublicKey
+	// SM2Parameter is the curve parameter byte of an SM2 certificate; 0 stands for 11, as in a published one [REF 4.6].
+	SM2Parameter byte
 }
 
 // MakeIssuerCertificate signs an issuer's public key with a CA key: tag 90 and, when the modulus does not fit into
@@ -27,6 +29,11 @@ func MakeIssuerCertificate(ca PrivateKey, spec IssuerCertSpec) (cert, remainder 
 	iin, ok := packIIN(spec.IIN)
 	if !ok {
 		return nil, nil, fmt.Errorf("%w: issuer identifier of %d characters, want 3 to 8 digits", errSpec, len(spec.IIN))
+	}
+	if ca.Public().algorithm == SM2 {
+		cert, err = makeSM2Certificate(ca, append([]byte{sm2FormatIssuer}, iin[:]...), spec.Expiry, spec.Serial, spec.Public,
+			orDefault(spec.SM2Parameter, sm2ParameterIssuer), nil)
+		return cert, nil, err
 	}
 	header := append([]byte{blockHeader, formatIssuer}, iin[:]...)
 	return makeCertificate(ca, header, spec.Expiry, spec.Serial, spec.Public, issuerRoom, nil)
@@ -40,6 +47,8 @@ type ICCCertSpec struct {
 	Public PublicKey
 	// Static is the data of StaticData that the certificate covers.
 	Static []byte
+	// SM2Parameter is the curve parameter byte of an SM2 certificate; 0 stands for 04, as in a published one [REF 4.6].
+	SM2Parameter byte
 }
 
 // MakeICCCertificate signs a card's public key and static data with the issuer's key: tag 9F46 and, when the modulus
@@ -51,6 +60,11 @@ func MakeICCCertificate(issuer PrivateKey, spec ICCCertSpec) (cert, remainder []
 	}
 	if len(spec.Static) > MaxStaticDataBytes {
 		return nil, nil, fmt.Errorf("%w: static data of %d bytes, at most %d", errSpec, len(spec.Static), MaxStaticDataBytes)
+	}
+	if issuer.Public().algorithm == SM2 {
+		cert, err = makeSM2Certificate(issuer, append([]byte{sm2FormatICC}, field[:]...), spec.Expiry, spec.Serial, spec.Public,
+			orDefault(spec.SM2Parameter, sm2ParameterICC), spec.Static)
+		return cert, nil, err
 	}
 	header := append([]byte{blockHeader, formatICC}, field[:]...)
 	return makeCertificate(issuer, header, spec.Expiry, spec.Serial, spec.Public, iccRoom, spec.Static)
@@ -65,6 +79,8 @@ func makeCertificate(signer PrivateKey, header []byte, expiry pan.Expiry, serial
 		return nil, nil, fmt.Errorf("%w: no signing key", errSpec)
 	case public.IsZero():
 		return nil, nil, fmt.Errorf("%w: no public key", errSpec)
+	case public.algorithm != RSA:
+		return nil, nil, fmt.Errorf("%w: %v key under an RSA key", errSpec, public)
 	case public.Len() > signerLength:
 		return nil, nil, fmt.Errorf("%w: %d-bit key under a %d-bit key", errSpec, public.BitLen(), signerLength*8)
 	}
@@ -102,12 +118,20 @@ func seal(block []byte, length int, following ...[]byte) []byte {
 
 // SignStatic makes signed static application data, tag 93 [EMV B2 5.1]. static is the data of StaticData.
 func SignStatic(issuer PrivateKey, dac [2]byte, static []byte) []byte {
+	if issuer.Public().algorithm == SM2 {
+		return issuer.signSM2([]byte{sm2FormatStatic, dac[0], dac[1]}, static)
+	}
 	block := []byte{blockHeader, formatStatic, hashSHA1, dac[0], dac[1]}
 	return issuer.sign(seal(block, issuer.Public().Len(), static))
 }
 
 // MaxDynamicData is how much ICC dynamic data a key can sign.
-func (k PublicKey) MaxDynamicData() int { return min(int(k.length)-dynamicFixed, 0xFF) }
+func (k PublicKey) MaxDynamicData() int {
+	if k.algorithm == SM2 {
+		return sm2MaxDynamicData
+	}
+	return min(int(k.length)-dynamicFixed, 0xFF)
+}
 
 // SignDynamic makes signed dynamic application data, tag 9F4B, over ICC dynamic data and the terminal's data
 // [EMV B2 6.5.1]. It panics when dynamic is longer than icc.Public().MaxDynamicData(): the card chooses its length.
@@ -115,6 +139,9 @@ func SignDynamic(icc PrivateKey, dynamic []byte, terminalData []byte) []byte {
 	public := icc.Public()
 	if len(dynamic) > public.MaxDynamicData() {
 		panic(fmt.Sprintf("oda: %d bytes of dynamic data under %v", len(dynamic), public))
+	}
+	if public.algorithm == SM2 {
+		return icc.signSM2(append([]byte{sm2FormatDynamic, byte(len(dynamic))}, dynamic...), terminalData)
 	}
 	block := append([]byte{blockHeader, formatDynamic, hashSHA1, byte(len(dynamic))}, dynamic...)
 	return icc.sign(seal(block, public.Len(), terminalData))

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+
+	"tapnet/sm"
 )
 
 // PrivateKey is a TEST private key: an RSA key with exponent 3 or 65537, kept with the numbers of the Chinese
-// remainder theorem. It prints itself masked; only Reveal gives the primes. Copies share the same numbers, which never
+// remainder theorem, or an SM2 key. It prints itself masked; only Reveal and RevealSM2 give the secret. Copies share the same numbers, which never
 // change. The zero value is no key. Operations run in variable time: never put a production key in here.
 type PrivateKey struct{ k *privateNumbers }
 
@@ -16,6 +18,7 @@ type privateNumbers struct {
 	public        PublicKey
 	p, q          big.Int
 	dp, dq, qInvP big.Int
+	sm2           sm.PrivateKey
 }
 
 var errPrivateKey = errors.New("not an EMV RSA private key")
@@ -71,12 +74,12 @@ func (k PrivateKey) Public() PublicKey {
 	return k.k.public
 }
 
-// Equal compares two keys by their modulus and exponent.
+// Equal compares two keys by their public halves.
 func (k PrivateKey) Equal(other PrivateKey) bool { return k.Public() == other.Public() }
 
-// Reveal gives the primes and the exponent, as NewPrivateKey takes them: the only way the secret leaves.
+// Reveal gives the primes and the exponent, as NewPrivateKey takes them; nothing of an SM2 key, see RevealSM2.
 func (k PrivateKey) Reveal() (p, q []byte, e int) {
-	if k.k == nil {
+	if k.k == nil || k.k.public.algorithm != RSA {
 		return nil, nil, 0
 	}
 	return k.k.p.Bytes(), k.k.q.Bytes(), int(k.k.public.exponent)

@@ -74,7 +74,7 @@ func (r Report) Authenticated() bool {
 		switch {
 		case s.Status == Failed:
 			return false
-		case s.Status == Passed && (s.Step == StepSSAD || s.Step == StepDDA || s.Step == StepFDDA):
+		case s.Status == Passed && (s.Step == StepSSAD || s.Step == StepDDA || s.Step == StepFDDA || s.Step == StepCDA):
 			signed = true
 		}
 	}
@@ -108,6 +108,8 @@ var (
 	fieldRole        = glossary.Term{EN: "role", ZH: "用途"}
 	fieldModulus     = glossary.Term{EN: "modulus bits", ZH: "模长(位)"}
 	fieldExponent    = glossary.Term{EN: "exponent", ZH: "指数"}
+	fieldAlgorithm   = glossary.Term{EN: "algorithm", ZH: "算法"}
+	fieldPoint       = glossary.Term{EN: "public key", ZH: "公钥"}
 	fieldKeyExpiry   = glossary.Term{EN: "expiry (YYYYMMDD)", ZH: "失效日期(YYYYMMDD)"}
 	fieldIIN         = glossary.Term{EN: "issuer identifier", ZH: "发卡行标识"}
 	fieldPAN         = glossary.Term{EN: "PAN", ZH: "主账号"}
@@ -132,12 +134,13 @@ type verification struct {
 	now    time.Time
 	report Report
 
-	static   []byte
-	staticOK bool
-	issuer   IssuerKey
-	issuerOK bool
-	icc      ICCKey
-	iccOK    bool
+	algorithm Algorithm // of the CA key
+	static    []byte
+	staticOK  bool
+	issuer    IssuerKey
+	issuerOK  bool
+	icc       ICCKey
+	iccOK     bool
 }
 
 // Verify walks the chain as far as the dump's data goes: CA key, issuer certificate, static data, then static
@@ -190,13 +193,12 @@ func (v *verification) verifyIssuer() {
 		v.skipped(StepIssuerCertificate, noteEarlier)
 		return
 	}
-	v.passed(StepCAKey, Field{fieldRID, hexText(ca.RID[:])}, Field{fieldIndex, hexText(index)}, Field{fieldRole, ca.Role},
-		Field{fieldModulus, fmt.Sprint(len(ca.Modulus) * 8)}, Field{fieldExponent, hexText(ca.Exponent)},
-		Field{fieldKeyExpiry, ca.Expiry})
+	v.algorithm = ca.Algorithm
+	v.passed(StepCAKey, ca.fields()...)
 	number, ok := v.dump.account()
 	cert := Certificate{Certificate: v.value(emv.TagIssuerCertificate), Remainder: v.value(emv.TagIssuerRemainder),
 		Exponent: v.value(emv.TagIssuerExponent), PAN: number}
-	if !ok || cert.Certificate == nil || cert.Exponent == nil {
+	if !ok || cert.Certificate == nil || v.algorithm == RSA && cert.Exponent == nil {
 		v.failed(StepIssuerCertificate, fail(StepIssuerCertificate, CheckMissing))
 		return
 	}
@@ -209,15 +211,28 @@ func (v *verification) verifyIssuer() {
 	v.passed(StepIssuerCertificate, append([]Field{{fieldIIN, hexText(issuer.iin[:])}}, issuer.fields()...)...)
 }
 
+// fields lists what is known of a CA key.
+func (k *CAKey) fields() []Field {
+	fields := []Field{{fieldRID, hexText(k.RID[:])}, {fieldIndex, hexText([]byte{k.Index})}, {fieldRole, k.Role}}
+	if k.Algorithm == SM2 {
+		fields = append(fields, Field{fieldAlgorithm, k.Algorithm.String()})
+	} else {
+		fields = append(fields, Field{fieldModulus, fmt.Sprint(len(k.Modulus) * 8)}, Field{fieldExponent, hexText(k.Exponent)})
+	}
+	return append(fields, Field{fieldKeyExpiry, k.Expiry})
+}
+
 // fields lists what both kinds of certificate hold.
 func (c certified) fields() []Field {
-	return []Field{
-		{fieldCertExpiry, hexText(c.expiry[:])},
-		{fieldSerial, hexText(c.serial[:])},
+	fields := []Field{{fieldCertExpiry, hexText(c.expiry[:])}, {fieldSerial, hexText(c.serial[:])}}
+	if c.key.algorithm == SM2 {
+		return append(fields, Field{fieldAlgorithm, c.key.algorithm.String()}, Field{fieldPoint, hexText(c.key.modulus[:c.key.length])})
+	}
+	return append(fields, []Field{
 		{fieldModulus, fmt.Sprint(c.key.BitLen())},
 		{fieldExponent, hexText(c.key.Exponent())},
 		{fieldHash, hexText(c.hash[:])},
-	}
+	}...)
 }
 
 func (v *verification) putStaticTogether() {
@@ -282,7 +297,7 @@ func (v *verification) verifyICC() {
 	case !v.issuerOK || !v.staticOK:
 		v.skipped(StepICCCertificate, noteEarlier)
 		return
-	case exponent == nil:
+	case exponent == nil && v.algorithm == RSA:
 		v.failed(StepICCCertificate, fail(StepICCCertificate, CheckMissing))
 		return
 	}

@@ -10,6 +10,12 @@ import (
 func VerifySSAD(issuer IssuerKey, ssad, static []byte) (dac [2]byte, err error) {
 	a := ariths.Get().(*arith)
 	defer ariths.Put(a)
+	if issuer.key.algorithm == SM2 {
+		if check := a.sm2StaticData(&issuer.key, ssad, static); check != CheckNone {
+			return dac, fail(StepSSAD, check)
+		}
+		return [2]byte(ssad[1:3]), nil
+	}
 	block, check := a.recover(&issuer.key, ssad)
 	if check == CheckNone {
 		check = a.staticBlock(block, static)
@@ -57,16 +63,24 @@ func (a *arith) dynamicBlock(block, terminalData []byte) ([]byte, Check) {
 	return block[4 : 4+length], CheckNone
 }
 
+// dynamicData verifies signed dynamic data under either algorithm. What it returns is valid until the arith is used again.
+func (a *arith) dynamicData(key *PublicKey, sdad, terminalData []byte) ([]byte, Check) {
+	if key.algorithm == SM2 {
+		return a.sm2DynamicData(key, sdad, terminalData)
+	}
+	block, check := a.recover(key, sdad)
+	if check != CheckNone {
+		return nil, check
+	}
+	return a.dynamicBlock(block, terminalData)
+}
+
 // VerifyDDA verifies signed dynamic application data (tag 9F4B) over ddolData, the terminal data that went into
 // INTERNAL AUTHENTICATE, and returns the ICC dynamic data [EMV B2 6.5.2]. Errors are *Failure.
 func VerifyDDA(icc ICCKey, sdad, ddolData []byte) (dynamicData []byte, err error) {
 	a := ariths.Get().(*arith)
 	defer ariths.Put(a)
-	block, check := a.recover(&icc.key, sdad)
-	if check != CheckNone {
-		return nil, fail(StepDDA, check)
-	}
-	data, check := a.dynamicBlock(block, ddolData)
+	data, check := a.dynamicData(&icc.key, sdad, ddolData)
 	if check != CheckNone {
 		return nil, fail(StepDDA, check)
 	}
@@ -138,11 +152,7 @@ func VerifyFDDA(icc ICCKey, sdad []byte, in FDDAInput) (atc uint16, err error) {
 	}
 	a := ariths.Get().(*arith)
 	defer ariths.Put(a)
-	block, check := a.recover(&icc.key, sdad)
-	if check != CheckNone {
-		return 0, fail(StepFDDA, check)
-	}
-	data, check := a.dynamicBlock(block, in.appendTo(a.terminal[:0]))
+	data, check := a.dynamicData(&icc.key, sdad, in.appendTo(a.terminal[:0]))
 	if check != CheckNone {
 		return 0, fail(StepFDDA, check)
 	}

@@ -56,8 +56,8 @@ func (h *HSM) SealCardKeys(request CardKeyRequest) (SealedCardKeys, error) {
 		if err != nil {
 			return nil, err
 		}
-		if *m.key, err = cryptogram.NewKey(master.value); err != nil {
-			return nil, fmt.Errorf("hsm: deriving from key %q: %w", m.name, err)
+		if *m.key, err = master.masterFor(request.Suite); err != nil {
+			return nil, err
 		}
 	}
 	card := request.Suite.CardKeys(masters, request.PAN, request.Sequence)

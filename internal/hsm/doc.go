@@ -15,6 +15,9 @@
 // # What it does not do
 //
 // It is software: it protects against mistakes and against a stolen key file, not against somebody who reads this process's memory.
+// Card master keys may be triple DES, SM4 or AES-128; a suite of package cryptogram works with masters of its own cipher only. Zone
+// PIN keys may be of any cipher, and each has the PIN block that goes with it.
+//
 // Wrapping under a key-encrypting key is the electronic-codebook form the network uses on the wire [REF 6.1], which binds neither
 // usage nor order; key blocks [X9.143] can join beside it. Key ceremonies with components and dual control are left to operators.
 package hsm

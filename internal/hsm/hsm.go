@@ -15,6 +15,7 @@ import (
 
 	"tapnet/des"
 	"tapnet/mac"
+	"tapnet/sm"
 )
 
 const (
@@ -255,6 +256,8 @@ func (e *entry) schedule() (err error) {
 		e.block, err = des.NewTripleCipher(e.value)
 	case AES128, AES256:
 		e.block, err = aes.NewCipher(e.value)
+	case SM4:
+		e.block, err = sm.NewCipher(e.value)
 	}
 	if err == nil && e.info.Algorithm == AES256 {
 		e.aead, err = cipher.NewGCM(e.block)
@@ -263,13 +266,13 @@ func (e *entry) schedule() (err error) {
 }
 
 // checkValue is what identifies a key without revealing it: for DES the first bytes of an encrypted block of zeros, for AES the CMAC
-// of one [X9.24], for an HMAC key the HMAC of nothing.
+// of one [X9.24], for an HMAC key the HMAC of nothing. SM4 follows DES: that is what acquirers send at sign-on [REF 6.1].
 func (e *entry) checkValue() (kcv [4]byte) {
 	switch e.info.Algorithm {
-	case DES, TDES:
-		var zero [8]byte
-		e.block.Encrypt(zero[:], zero[:])
-		copy(kcv[:], zero[:])
+	case DES, TDES, SM4:
+		var block [sm.BlockBytes]byte
+		e.block.Encrypt(block[:], block[:])
+		copy(kcv[:], block[:])
 	case AES128, AES256:
 		copy(kcv[:], mac.CMAC(e.block, make([]byte, aes.BlockSize)))
 	case HMAC:

@@ -268,6 +268,8 @@ type operation struct {
 	usage Usage
 	modes []Mode
 	run   func(h *HSM, key string) error
+	// algorithms are those the operation can be done with; empty for all that the usage admits.
+	algorithms []Algorithm
 }
 
 func operations(t testing.TB) []operation {
@@ -284,88 +286,93 @@ func operations(t testing.TB) []operation {
 	compute, verify := []Mode{ModeGenerateVerify, ModeGenerate}, []Mode{ModeGenerateVerify, ModeVerify}
 	encrypt, decrypt := []Mode{ModeBoth, ModeEncrypt}, []Mode{ModeBoth, ModeDecrypt}
 	derive := []Mode{ModeDerive}
-	ops := []operation{
-		{"encipher PIN", UsagePINEncryption, encrypt, func(h *HSM, k string) error { _, err := h.EncipherPIN(k, block); return err }},
+	ops := suiteOperations(t)
+	ops = append(ops, []operation{
+		{"encipher PIN", UsagePINEncryption, encrypt, func(h *HSM, k string) error { _, err := h.EncipherPIN(k, block); return err }, desFamily},
 		{"translate from", UsagePINEncryption, decrypt, func(h *HSM, k string) error {
 			_, _, err := h.TranslatePIN(k, "good/P0", block, n)
 			return err
-		}},
+		}, desFamily},
 		{"translate to", UsagePINEncryption, encrypt, func(h *HSM, k string) error {
 			_, _, err := h.TranslatePIN("good/P0", k, block, n)
 			return err
-		}},
+		}, desFamily},
 		{"reference, zone", UsagePINEncryption, decrypt, func(h *HSM, k string) error {
 			_, _, err := h.PINReference("good/V0", k, block, n)
 			return err
-		}},
+		}, desFamily},
 		{"reference, key", UsagePINVerification, compute, func(h *HSM, k string) error {
 			_, _, err := h.PINReference(k, "good/P0", block, n)
 			return err
-		}},
+		}, nil},
 		{"new reference", UsagePINVerification, compute, func(h *HSM, k string) error {
 			_, err := h.NewPINReference(k, pin, n)
 			return err
-		}},
+		}, nil},
 		{"verify PIN, zone", UsagePINEncryption, decrypt, func(h *HSM, k string) error {
 			_, err := h.VerifyPIN(k, block, n, "good/V0", [16]byte{})
 			return err
-		}},
+		}, desFamily},
 		{"verify PIN, key", UsagePINVerification, verify, func(h *HSM, k string) error {
 			_, err := h.VerifyPIN("good/P0", block, n, k, [16]byte{})
 			return err
-		}},
+		}, nil},
 		{"verify cryptogram", UsageEMVAC, derive, func(h *HSM, k string) error {
 			_, err := h.VerifyCryptogram(check(k, ""))
 			return err
-		}},
+		}, []Algorithm{TDES}},
 		{"verify IDD", UsageEMVMAC, derive, func(h *HSM, k string) error {
 			_, err := h.VerifyCryptogram(check("good/E0", k))
 			return err
-		}},
+		}, []Algorithm{TDES}},
 		{"seal, AC", UsageEMVAC, derive, func(h *HSM, k string) error {
 			_, err := h.SealCardKeys(seal(k, "good/E2", "good/E1", "good/E5"))
 			return err
-		}},
+		}, []Algorithm{TDES}},
 		{"seal, MAC", UsageEMVMAC, derive, func(h *HSM, k string) error {
 			_, err := h.SealCardKeys(seal("good/E0", k, "good/E1", "good/E5"))
 			return err
-		}},
+		}, []Algorithm{TDES}},
 		{"seal, ENC", UsageEMVENC, derive, func(h *HSM, k string) error {
 			_, err := h.SealCardKeys(seal("good/E0", "good/E2", k, "good/E5"))
 			return err
-		}},
+		}, []Algorithm{TDES}},
 		{"seal, transport", UsagePersonalization, encrypt, func(h *HSM, k string) error {
 			_, err := h.SealCardKeys(seal("good/E0", "good/E2", "good/E1", k))
 			return err
-		}},
-		{"card loader", UsagePersonalization, decrypt, func(h *HSM, k string) error { _, err := h.CardLoader(k); return err }},
-		{"fingerprint", UsageHMAC, compute, func(h *HSM, k string) error { _, err := h.PANFingerprint(k, n); return err }},
-		{"seal PAN", UsageData, encrypt, func(h *HSM, k string) error { _, err := h.SealPAN(k, n); return err }},
-		{"open PAN", UsageData, decrypt, func(h *HSM, k string) error { _, err := h.OpenPAN(k, nil); return ignoreSealed(err) }},
-		{"seal data", UsageData, encrypt, func(h *HSM, k string) error { _, err := h.SealData(k, "x", nil); return err }},
-		{"open data", UsageData, decrypt, func(h *HSM, k string) error { _, err := h.OpenData(k, "x", nil); return ignoreSealed(err) }},
+		}, nil},
+		{"card loader", UsagePersonalization, decrypt, func(h *HSM, k string) error { _, err := h.CardLoader(k); return err }, nil},
+		{"fingerprint", UsageHMAC, compute, func(h *HSM, k string) error { _, err := h.PANFingerprint(k, n); return err }, nil},
+		{"seal PAN", UsageData, encrypt, func(h *HSM, k string) error { _, err := h.SealPAN(k, n); return err }, nil},
+		{"open PAN", UsageData, decrypt, func(h *HSM, k string) error { _, err := h.OpenPAN(k, nil); return ignoreSealed(err) }, nil},
+		{"seal data", UsageData, encrypt, func(h *HSM, k string) error { _, err := h.SealData(k, "x", nil); return err }, nil},
+		{"open data", UsageData, decrypt, func(h *HSM, k string) error { _, err := h.OpenData(k, "x", nil); return ignoreSealed(err) }, nil},
 		{"wrap under", UsageKeyEncryption, encrypt, func(h *HSM, k string) error {
 			_, _, err := h.WrapUnder(k, "good/P0")
 			return err
-		}},
+		}, []Algorithm{TDES}},
 		{"unwrap under", UsageKeyEncryption, decrypt, func(h *HSM, k string) error {
-			err := h.UnwrapUnder(k, "new", UsagePINEncryption, ModeBoth, make([]byte, 8), [4]byte{})
+			wrapped := make([]byte, 8)
+			if info, err := h.Info(k); err == nil && info.Algorithm == SM4 {
+				wrapped = make([]byte, 16)
+			}
+			err := h.UnwrapUnder(k, "new", UsagePINEncryption, ModeBoth, wrapped, [4]byte{})
 			if errors.Is(err, ErrKCV) {
 				return nil
 			}
 			return err
-		}},
-	}
+		}, nil},
+	}...)
 	for _, a := range []MACAlgorithm{LegacyECB, X99CBC, Retail} {
 		ops = append(ops,
 			operation{fmt.Sprint("MAC ", a), a.Usage(), compute, func(h *HSM, k string) error {
 				_, err := h.MAC(k, a, nil)
 				return err
-			}},
+			}, nil},
 			operation{fmt.Sprint("verify MAC ", a), a.Usage(), verify, func(h *HSM, k string) error {
 				_, err := h.VerifyMAC(k, a, nil, [8]byte{})
 				return err
-			}})
+			}, nil})
 	}
 	return ops
 }
@@ -415,7 +422,8 @@ func TestMisuse(t *testing.T) {
 				continue
 			}
 			err = op.run(h, name)
-			if info.Usage == op.usage && slices.Contains(op.modes, info.Mode) {
+			fits := len(op.algorithms) == 0 || slices.Contains(op.algorithms, info.Algorithm)
+			if info.Usage == op.usage && slices.Contains(op.modes, info.Mode) && fits {
 				if done++; err != nil {
 					t.Errorf("%s with %s: %v", op.name, name, err)
 				}
@@ -436,7 +444,7 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-// TestNotExportable: only DES keys made exportable leave, and only under a key-encrypting key.
+// TestNotExportable: only keys of the DES family (and SM4) made exportable leave, and only under a key-encrypting key of their family.
 func TestNotExportable(t *testing.T) {
 	h := everyKey(t)
 	for _, name := range h.Names() {

@@ -54,6 +54,9 @@ func (h *HSM) VerifyMAC(name string, algorithm MACAlgorithm, data []byte, code [
 func (e *entry) mac(algorithm MACAlgorithm, data []byte) ([8]byte, error) {
 	switch algorithm {
 	case LegacyECB:
+		if e.info.Algorithm == SM4 {
+			return mac.LegacyECB16(e.block, data), nil
+		}
 		return mac.LegacyECB(e.block, data), nil
 	case X99CBC:
 		return mac.CBC(e.block, data), nil

@@ -40,7 +40,7 @@ func (h *HSM) EncipherPIN(name string, clearBlock pinblock.Block) (pinblock.Bloc
 }
 
 // TranslatePIN re-enciphers a format 0 PIN block [ISO 9564-1] from one zone key to another after checking that it is a PIN block of
-// that account. A malformed block gives PINBadFormat and no block.
+// that account. A malformed block gives PINBadFormat and no block. Zones of other widths need TranslatePINBlock.
 func (h *HSM) TranslatePIN(from, to string, block pinblock.Block, n pan.Number) (pinblock.Block, PINResult, error) {
 	source, err := h.use("translating a PIN from", from, UsagePINEncryption, ModeBoth, ModeDecrypt)
 	if err != nil {
@@ -49,6 +49,9 @@ func (h *HSM) TranslatePIN(from, to string, block pinblock.Block, n pan.Number) 
 	target, err := h.use("translating a PIN to", to, UsagePINEncryption, ModeBoth, ModeEncrypt)
 	if err != nil {
 		return pinblock.Block{}, PINWrong, err
+	}
+	if target.block.BlockSize() != pinblock.Size {
+		return pinblock.Block{}, PINWrong, target.wrongWidth("translating to a PIN block of 8 bytes")
 	}
 	pin, result, err := source.decipherPIN(block, n)
 	if err != nil || result != PINOK {
@@ -115,6 +118,9 @@ func (h *HSM) VerifyPIN(pinKey string, block pinblock.Block, n pan.Number, refer
 }
 
 func (e *entry) encipherPIN(clearBlock pinblock.Block) (pinblock.Block, error) {
+	if e.block.BlockSize() != pinblock.Size {
+		return pinblock.Block{}, e.wrongWidth("enciphering a PIN block of 8 bytes")
+	}
 	b := clearBlock.Reveal()
 	e.block.Encrypt(b[:], b[:])
 	out, err := pinblock.FromBytes(b[:])
@@ -126,6 +132,9 @@ func (e *entry) encipherPIN(clearBlock pinblock.Block) (pinblock.Block, error) {
 
 // decipherPIN answers PINBadFormat when the block is malformed; the reason is dropped, because it would tell about the PIN.
 func (e *entry) decipherPIN(block pinblock.Block, n pan.Number) (pinblock.PIN, PINResult, error) {
+	if e.block.BlockSize() != pinblock.Size {
+		return pinblock.PIN{}, PINWrong, e.wrongWidth("deciphering a PIN block of 8 bytes")
+	}
 	b := block.Reveal()
 	e.block.Decrypt(b[:], b[:])
 	defer clear(b[:])

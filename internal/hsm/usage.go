@@ -53,6 +53,7 @@ const (
 	AES128                      // 16 bytes
 	AES256                      // 32 bytes
 	HMAC                        // HMAC-SHA-256, 32 bytes
+	SM4                         // 16 bytes
 )
 
 // Bytes is the length of a key of this algorithm, 0 when unknown.
@@ -60,7 +61,7 @@ func (a Algorithm) Bytes() int {
 	switch a {
 	case DES:
 		return 8
-	case TDES, AES128:
+	case TDES, AES128, SM4:
 		return 16
 	case AES256, HMAC:
 		return 32
@@ -81,6 +82,8 @@ func (a Algorithm) String() string {
 		return "AES-256"
 	case HMAC:
 		return "HMAC-SHA-256"
+	case SM4:
+		return "SM4"
 	}
 	return "unknown"
 }
@@ -104,17 +107,17 @@ var (
 	cipherModes = []Mode{ModeBoth, ModeEncrypt, ModeDecrypt}
 	macModes    = []Mode{ModeGenerateVerify, ModeGenerate, ModeVerify}
 	deriveOnly  = []Mode{ModeDerive}
-	onlyTDES    = []Algorithm{TDES}
 	desFamily   = []Algorithm{DES, TDES}
+	cardCiphers = []Algorithm{SM4, AES128, TDES} // those of the suites of package cryptogram
 )
 
 // usageRule is the one table of which mode and algorithm a usage admits.
 func usageRule(u Usage) (rule, bool) {
 	switch u {
 	case UsageKeyEncryption:
-		return rule{glossary.Term{EN: "key-encrypting key", ZH: "密钥加密密钥"}, cipherModes, []Algorithm{TDES}}, true
+		return rule{glossary.Term{EN: "key-encrypting key", ZH: "密钥加密密钥"}, cipherModes, []Algorithm{SM4, TDES}}, true
 	case UsagePINEncryption:
-		return rule{glossary.Term{EN: "PIN encryption key", ZH: "PIN 加密密钥"}, cipherModes, desFamily}, true
+		return rule{glossary.Term{EN: "PIN encryption key", ZH: "PIN 加密密钥"}, cipherModes, []Algorithm{AES128, AES256, SM4, DES, TDES}}, true
 	case UsagePINVerification:
 		return rule{glossary.Term{EN: "PIN verification key", ZH: "PIN 校验密钥"}, macModes, []Algorithm{AES128, AES256}}, true
 	case UsageMACX99:
@@ -122,17 +125,17 @@ func usageRule(u Usage) (rule, bool) {
 	case UsageMACRetail:
 		return rule{glossary.Term{EN: "MAC key, X9.19", ZH: "MAC 密钥（X9.19）"}, macModes, []Algorithm{TDES}}, true
 	case UsageMACLegacyECB:
-		return rule{glossary.Term{EN: "terminal MAC key", ZH: "终端 MAC 密钥"}, macModes, desFamily}, true
+		return rule{glossary.Term{EN: "terminal MAC key", ZH: "终端 MAC 密钥"}, macModes, []Algorithm{SM4, DES, TDES}}, true
 	case UsageHMAC:
 		return rule{glossary.Term{EN: "fingerprint key", ZH: "指纹密钥"}, macModes, []Algorithm{HMAC}}, true
 	case UsageData:
 		return rule{glossary.Term{EN: "data encryption key", ZH: "数据加密密钥"}, cipherModes, []Algorithm{AES256}}, true
 	case UsageEMVAC:
-		return rule{glossary.Term{EN: "issuer master key AC", ZH: "发卡行应用密文主密钥"}, deriveOnly, onlyTDES}, true
+		return rule{glossary.Term{EN: "issuer master key AC", ZH: "发卡行应用密文主密钥"}, deriveOnly, cardCiphers}, true
 	case UsageEMVENC:
-		return rule{glossary.Term{EN: "issuer master key ENC", ZH: "发卡行安全报文加密主密钥"}, deriveOnly, onlyTDES}, true
+		return rule{glossary.Term{EN: "issuer master key ENC", ZH: "发卡行安全报文加密主密钥"}, deriveOnly, cardCiphers}, true
 	case UsageEMVMAC:
-		return rule{glossary.Term{EN: "issuer master key MAC", ZH: "发卡行安全报文认证主密钥"}, deriveOnly, onlyTDES}, true
+		return rule{glossary.Term{EN: "issuer master key MAC", ZH: "发卡行安全报文认证主密钥"}, deriveOnly, cardCiphers}, true
 	case UsagePersonalization:
 		return rule{glossary.Term{EN: "personalisation transport key", ZH: "个人化传输密钥"}, cipherModes, []Algorithm{AES256}}, true
 	}
