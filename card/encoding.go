@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tapnet/emv"
+	"tapnet/emv/cryptogram"
 	"tapnet/money"
 	"tapnet/pan"
 )
@@ -17,6 +18,8 @@ type imageFile struct {
 	Version       int
 	Historical    []byte
 	NoContactless bool
+	Interfaces    Interface `json:",omitzero"`
+	NoPSE         bool      `json:",omitzero"`
 	Applications  []applicationFile
 	State         []byte
 }
@@ -44,11 +47,29 @@ type applicationFile struct {
 	Objects   []byte
 	LogSFI    byte
 	LogFormat []byte
+
+	LoadLogSFI    byte           `json:",omitzero"`
+	LoadLogFormat []byte         `json:",omitempty"`
+	Contact       *contactFile   `json:",omitempty"`
+	Files         []ExtendedFile `json:",omitempty"`
 }
 
 type recordFile struct {
 	SFI, Number byte
 	Body        []byte
+	Updatable   bool `json:",omitzero"`
+}
+
+type contactFile struct {
+	PDOL             []byte
+	AIP, AFL         []byte
+	CashAIP, CashAFL []byte
+	FullAIP, FullAFL []byte
+	Format2          bool
+	CVN, IDD         byte
+	Checks           Checks
+	PINVariant       cryptogram.PINVariant
+	PINTryLimit      byte
 }
 
 // MarshalBinary gives the whole image, card data in clear: seal it where card data must be sealed.
@@ -57,7 +78,9 @@ func (im Image) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode card image: %w", err)
 	}
-	file := imageFile{Version: imageVersion, Historical: im.Historical, NoContactless: im.NoContactless, State: state}
+	file := imageFile{
+		Version: imageVersion, Historical: im.Historical, NoContactless: im.NoContactless, Interfaces: im.Interfaces, NoPSE: im.NoPSE, State: state,
+	}
 	for i := range im.Applications {
 		file.Applications = append(file.Applications, im.Applications[i].file())
 	}
@@ -79,11 +102,23 @@ func (a *Application) file() applicationFile {
 		DeclineWithoutCVM: a.DeclineWithoutCVM,
 		DKI:               a.DKI, CVN: a.CVN, Algorithm: a.Algorithm, IDD: a.IDD, FDDA01: a.FDDA01,
 		Objects: a.Objects.Bytes(), LogSFI: a.Log.SFI, LogFormat: a.Log.Format.Bytes(),
+		LoadLogSFI: a.LoadLog.SFI, LoadLogFormat: a.LoadLog.Format.Bytes(), Contact: a.Contact.file(), Files: a.Files,
 	}
 	for _, r := range a.Records {
 		f.Records = append(f.Records, recordFile(r))
 	}
 	return f
+}
+
+func (k *ContactProfile) file() *contactFile {
+	if k == nil {
+		return nil
+	}
+	return &contactFile{
+		PDOL: k.PDOL.Bytes(), AIP: k.AIP[:], AFL: k.AFL.Bytes(), CashAIP: k.CashAIP[:], CashAFL: k.CashAFL.Bytes(),
+		FullAIP: k.FullAIP[:], FullAFL: k.FullAFL.Bytes(), Format2: k.Format2, CVN: k.CVN, IDD: k.IDD, Checks: k.Checks,
+		PINVariant: k.PINVariant, PINTryLimit: k.PINTryLimit,
+	}
 }
 
 // UnmarshalBinary reads what MarshalBinary wrote. Errors name no contents. Whether it makes a card is for New to say.
@@ -92,7 +127,7 @@ func (im *Image) UnmarshalBinary(b []byte) error {
 	if err := json.Unmarshal(b, &file); err != nil || file.Version != imageVersion {
 		return fmt.Errorf("decode card image: %w", ErrImage)
 	}
-	decoded := Image{Historical: file.Historical, NoContactless: file.NoContactless}
+	decoded := Image{Historical: file.Historical, NoContactless: file.NoContactless, Interfaces: file.Interfaces, NoPSE: file.NoPSE}
 	if err := decoded.State.UnmarshalBinary(file.State); err != nil {
 		return fmt.Errorf("decode card image: %w", err)
 	}
@@ -140,8 +175,24 @@ func (f *applicationFile) application() (Application, error) {
 	read("extended indicator", func() (e error) { a.Extended, e = emv.ParseExtendedIndicator(f.Extended); return e })
 	read("data objects", func() (e error) { a.Objects, e = emv.ParseData(f.Objects); return e })
 	read("log format", func() (e error) { a.Log.Format, e = emv.ParseDOL(f.LogFormat); return e })
+	a.LoadLog.SFI, a.Files = f.LoadLogSFI, f.Files
+	read("load log format", func() (e error) { a.LoadLog.Format, e = emv.ParseDOL(f.LoadLogFormat); return e })
 	for _, r := range f.Records {
 		a.Records = append(a.Records, Record(r))
+	}
+	if k := f.Contact; k != nil {
+		c := &ContactProfile{Format2: k.Format2, CVN: k.CVN, IDD: k.IDD, Checks: k.Checks, PINVariant: k.PINVariant, PINTryLimit: k.PINTryLimit}
+		a.Contact = c
+		read("contact PDOL", func() (e error) { c.PDOL, e = emv.ParseDOL(k.PDOL); return e })
+		for _, files := range [...]struct {
+			from []byte
+			aip  *emv.AIP
+			list []byte
+			afl  *emv.AFL
+		}{{k.AIP, &c.AIP, k.AFL, &c.AFL}, {k.CashAIP, &c.CashAIP, k.CashAFL, &c.CashAFL}, {k.FullAIP, &c.FullAIP, k.FullAFL, &c.FullAFL}} {
+			read("contact AIP", func() (e error) { *files.aip, e = emv.ParseAIP(files.from); return e })
+			read("contact AFL", func() (e error) { *files.afl, e = parseAFL(files.list); return e })
+		}
 	}
 	return a, err
 }

@@ -7,10 +7,11 @@ import (
 	"tapnet/apdu"
 )
 
-// Field holds a card to a reader's antenna. It is an apdu.Transceiver, and it can take the card away at a chosen moment:
-// between two commands, or just before or after a write to the card's memory.
+// Field holds a card to a reader's antenna, or in its slot. It is an apdu.Transceiver, and it can take the card away at a chosen
+// moment: between two commands, or just before or after a write to the card's memory.
 type Field struct {
 	card    *Card
+	on      Interface
 	present bool
 
 	commands, commits        int // since the card was last presented
@@ -21,18 +22,23 @@ type Field struct {
 var _ apdu.Transceiver = (*Field)(nil)
 
 // NewField presents the card.
-func NewField(c *Card) *Field {
-	f := &Field{card: c}
+func NewField(c *Card) *Field { return newField(c, Contactless) }
+
+// NewSlot inserts the card into a contact reader.
+func NewSlot(c *Card) *Field { return newField(c, Contact) }
+
+func newField(c *Card, on Interface) *Field {
+	f := &Field{card: c, on: on}
 	f.Present()
 	return f
 }
 
-// Present puts the card (back) into the field: it starts anew from what its memory holds. Tears that were asked for before
-// are forgotten.
+// Present puts the card (back) into the field or slot: it starts anew from what its memory holds. Tears that were asked for before
+// are forgotten. A card that does not have the interface is not there.
 func (f *Field) Present() {
-	*f = Field{card: f.card, present: true}
+	*f = Field{card: f.card, on: f.on}
 	f.card.faultHook = f.fault
-	f.card.PowerOn(Contactless)
+	f.present = f.card.PowerOn(f.on) != nil
 }
 
 // Remove takes the card away.

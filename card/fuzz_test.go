@@ -194,7 +194,8 @@ func FuzzState(f *testing.F) {
 		if err := s.UnmarshalBinary(b); err != nil {
 			return
 		}
-		if again, err := s.MarshalBinary(); err != nil || !bytes.Equal(again, b) {
+		// The layout before this one is read, and written in this one.
+		if again, err := s.MarshalBinary(); err != nil || b[0] != 1 && !bytes.Equal(again, b) {
 			t.Fatalf("re-encodes differently: %v", err)
 		}
 		if _, err := card.New(&issued.Image, issued.Crypto, card.NewVolatile(s), bytes.NewReader(nil)); err != nil {

@@ -19,30 +19,30 @@ var dataObjects = [...]dataObject{
 	{emv.TagPINTryCounter, 0, func(_ *application, s *ApplicationState, _ int) []byte { return []byte{s.PINTries} }},
 	{emv.TagATC, WithholdCounter, func(_ *application, s *ApplicationState, _ int) []byte { return two(s.ATC) }},
 	{emv.TagLogFormat, WithholdLog, logFormat},
-	{emv.TagLoadLogFormat, WithholdLog, constant(emv.TagLoadLogFormat)},
+	{emv.TagLoadLogFormat, WithholdLog, loadLogFormat},
 	{emv.TagECCurrency, 0, func(a *application, _ *ApplicationState, _ int) []byte { return a.currency[:] }},
 	{emv.TagDefaultAction, 0, constant(emv.TagDefaultAction)},
 	{emv.TagConsecutiveIntlCurrency, 0, func(_ *application, s *ApplicationState, _ int) []byte { return []byte{s.InternationalLimit} }},
 	{emv.TagCTTAL, WithholdBalance, func(_ *application, s *ApplicationState, _ int) []byte { return six(s.CumulativeLimit) }},
 	{emv.TagIssuerAuthIndicator, 0, constant(emv.TagIssuerAuthIndicator)},
 	{emv.TagIssuerCountryCard, 0, constant(emv.TagIssuerCountryCard)},
-	{emv.TagLowerConsecutiveLimit, 0, constant(emv.TagLowerConsecutiveLimit)},
-	{emv.TagUpperConsecutiveLimit, 0, constant(emv.TagUpperConsecutiveLimit)},
+	{emv.TagLowerConsecutiveLimit, 0, changeable(emv.TagLowerConsecutiveLimit)},
+	{emv.TagUpperConsecutiveLimit, 0, changeable(emv.TagUpperConsecutiveLimit)},
 	{emv.TagCTTAUL, WithholdBalance, func(_ *application, s *ApplicationState, _ int) []byte { return six(s.CumulativeUpperLimit) }},
 	{emv.TagAvailableOffline, WithholdBalance, func(a *application, s *ApplicationState, p int) []byte { return six(a.available(s, p)) }},
 	{emv.TagAdditionalProcessing, 0, func(a *application, _ *ApplicationState, _ int) []byte { return a.Processing[:] }},
 	{emv.TagCardCVMLimit, 0, current(func(p *Purse) int64 { return p.CVMLimit })},
 	{emv.TagECResetThreshold, 0, current(func(p *Purse) int64 { return p.ResetThreshold })},
-	{emv.TagConsecutiveIntlCountry, 0, constant(emv.TagConsecutiveIntlCountry)},
-	{emv.TagConversionFactor, 0, constant(emv.TagConversionFactor)},
-	{emv.TagDualCurrencyLimit, 0, constant(emv.TagDualCurrencyLimit)},
+	{emv.TagConsecutiveIntlCountry, 0, changeable(emv.TagConsecutiveIntlCountry)},
+	{emv.TagConversionFactor, 0, changeable(emv.TagConversionFactor)},
+	{emv.TagDualCurrencyLimit, 0, changeable(emv.TagDualCurrencyLimit)},
 	{emv.TagSecondCurrency, 0, constant(emv.TagSecondCurrency)},
 	{emv.TagECBalanceLimit, 0, current(func(p *Purse) int64 { return p.BalanceLimit })},
 	{emv.TagECSingleLimit, 0, current(func(p *Purse) int64 { return p.SingleLimit })},
 	{emv.TagECBalance, WithholdBalance, current(func(p *Purse) int64 { return p.Balance })},
-	{emv.TagExtendedIndicator, 0, extended},
-	{emv.TagSegmentLimit, 0, constant(emv.TagSegmentLimit)},
-	{emv.TagSegmentUsed, 0, constant(emv.TagSegmentUsed)},
+	{emv.TagExtendedIndicator, 0, changeable(emv.TagExtendedIndicator)},
+	{emv.TagSegmentLimit, 0, changeable(emv.TagSegmentLimit)},
+	{emv.TagSegmentUsed, WithholdBalance, segmentUsed},
 	{emv.TagSecondECCurrency, 0, secondCurrency},
 	{emv.TagSecondCVMLimit, 0, second(func(p *Purse) int64 { return p.CVMLimit })},
 	{emv.TagSecondResetThreshold, 0, second(func(p *Purse) int64 { return p.ResetThreshold })},
@@ -103,18 +103,31 @@ func logFormat(a *application, _ *ApplicationState, _ int) []byte {
 	return a.Log.Format.Bytes()
 }
 
+// loadLogFormat: an image may still have it among its constants.
+func loadLogFormat(a *application, _ *ApplicationState, _ int) []byte {
+	if a.LoadLog.SFI == 0 {
+		return a.Objects.Get(emv.TagLoadLogFormat)
+	}
+	return a.LoadLog.Format.Bytes()
+}
+
+// changeable reads an object that a script may have replaced.
+func changeable(tag tlv.Tag) func(*application, *ApplicationState, int) []byte {
+	return func(a *application, s *ApplicationState, _ int) []byte { return a.setting(s, tag) }
+}
+
+func segmentUsed(a *application, s *ApplicationState, _ int) []byte {
+	if !a.Objects.Has(emv.TagSegmentLimit) {
+		return a.Objects.Get(emv.TagSegmentUsed)
+	}
+	return six(s.SegmentUsed)
+}
+
 func secondCurrency(a *application, _ *ApplicationState, _ int) []byte {
 	if a.SecondCurrency.IsZero() {
 		return nil
 	}
 	return a.secondCurrency[:]
-}
-
-func extended(a *application, _ *ApplicationState, _ int) []byte {
-	if a.Extended == (emv.ExtendedIndicator{}) {
-		return nil
-	}
-	return a.Extended[:]
 }
 
 func two(v uint16) []byte { return []byte{byte(v >> 8), byte(v)} }

@@ -22,6 +22,7 @@ const (
 
 // request is a GET PROCESSING OPTIONS that is well formed.
 type request struct {
+	raw      []byte
 	terminal emv.Data // by the PDOL
 	ttq      emv.TTQ
 	amount   int64
@@ -29,17 +30,22 @@ type request struct {
 	random   [4]byte // the terminal's unpredictable number
 }
 
+// templateFault tells a template that is cut or followed by something from one that is no template.
+func templateFault(err error) apdu.SW {
+	if err == nil || errors.Is(err, tlv.ErrTruncated) || errors.Is(err, tlv.ErrLength) {
+		return apdu.WrongLength
+	}
+	return apdu.WrongData
+}
+
 // parseRequest reads template 83. What the PDOL does not ask for cannot be there.
 func (a *application) parseRequest(data []byte) (request, apdu.SW) {
-	element, rest, err := tlv.Next(data)
-	switch {
-	case errors.Is(err, tlv.ErrTruncated), errors.Is(err, tlv.ErrLength), len(rest) != 0:
-		return request{}, apdu.WrongLength
-	case err != nil, element.Tag != emv.TagCommandTemplate:
-		return request{}, apdu.WrongData
+	value, sw := commandTemplate(data)
+	if sw != apdu.OK {
+		return request{}, sw
 	}
-	r := request{}
-	if r.terminal, err = a.PDOL.Split(element.Value); err != nil {
+	r, err := request{raw: value}, error(nil)
+	if r.terminal, err = a.PDOL.Split(value); err != nil {
 		return request{}, apdu.WrongLength
 	}
 	// The image was checked: these are in the PDOL with these lengths.
@@ -62,15 +68,27 @@ func (a *application) situate(r *request, s *ApplicationState) (at situation, se
 	if second {
 		purse = &s.Purses[1]
 	}
-	return situation{
+	at = situation{
 		application: &a.Application, state: s, purse: purse, ttq: r.ttq, amount: r.amount,
 		matched: second || r.currency == a.currency,
-	}, second
+	}
+	if at.matched && !second {
+		switch at.extended = a.extendedKind(s, r.terminal); at.extended {
+		case extendedSegment:
+			at.advance = a.segmentRoom(s, second)
+		case extendedComplete:
+			at.advance, _ = s.largestReserve()
+		}
+	}
+	return at, second
 }
 
 // getProcessingOptions decides a contactless payment [REF 2.1]. The counter, and with it whatever a pre-payment takes, is
 // durable before anything is answered, so that no counter ever serves two cryptograms.
 func (c *Card) getProcessingOptions(cmd apdu.Command) (apdu.Response, error) {
+	if c.powered == Contact {
+		return c.initiateContact(cmd)
+	}
 	a := &c.applications[c.selected]
 	next := c.state
 	s := &next.Applications[c.selected]
@@ -84,20 +102,23 @@ func (c *Card) getProcessingOptions(cmd apdu.Command) (apdu.Response, error) {
 	if sw != apdu.OK {
 		return refuse(sw), nil
 	}
-	// Without the qPBOC bit the reader asks for a dialogue this card does not hold on this interface [REF 2.1].
+	// qPBOC comes first; a reader without it may ask for the full dialogue, if this card holds it here [REF 2.1].
 	if !r.ttq.Has(emv.TTQQPBOC) {
-		return refuse(apdu.ConditionsNotSatisfied), nil
+		return c.initiateFull(a, &r)
 	}
 	c.phase = phaseInitiated // one payment for one selection, whatever comes of it
-	s.ATC++
 	at, second := a.situate(&r, s)
+	if sw := s.refuseExtended(at.extended); sw != apdu.OK {
+		return refuse(sw), nil // no counter is used, no cryptogram made
+	}
+	s.ATC++
 	d := Decision{SW: apdu.ConditionsNotSatisfied, Reason: ReasonCounterExhausted}
 	if s.ATC != exhausted {
 		d = decide(&at)
 	}
 	c.decision, c.decided = d, true
 	paid := next.Applications[c.selected] // the state after the payment
-	tx := transaction{second: second}
+	tx := transaction{second: second, extended: extendedPayment{kind: at.extended, amount: r.amount}}
 	d.apply(&paid, tx.purse(), r.amount)
 	if d.CID == emv.ARQC && d.SW == apdu.OK {
 		*s = paid // pre-pay takes the money now
@@ -115,18 +136,28 @@ func (c *Card) getProcessingOptions(cmd apdu.Command) (apdu.Response, error) {
 	tx.answered = true
 	if d.CID == emv.TC {
 		if a.Processing.Has(emv.APLogOffline) {
-			a.writeLog(&paid, &r)
+			a.writeLog(&paid, &cardValues{aip: a.AIP, atc: [2]byte{byte(paid.ATC >> 8), byte(paid.ATC)}}, r.terminal)
 		}
+		paid.Proof = Proof{ATC: paid.ATC, Cryptogram: tx.ac}
 		tx.staged, tx.next = true, paid
 	}
 	c.tx = tx
 	return answer(data)
 }
 
+// initiateFull opens the dialogue with GENERATE AC over contactless.
+func (c *Card) initiateFull(a *application, r *request) (apdu.Response, error) {
+	if !r.ttq.Has(emv.TTQFullContactless) || a.contact == nil || len(a.contact.FullAFL) == 0 {
+		return refuse(apdu.ConditionsNotSatisfied), nil
+	}
+	d := dialogue{aip: a.contact.FullAIP, pdol: r.terminal, told: [][]byte{append([]byte(nil), r.raw...)}}
+	return c.openDialogue(a, &d, a.contact.FullAFL, false)
+}
+
 // buildAnswer makes the cryptogram, the signature and template 77. For an approval it also prepares the last record.
 func (c *Card) buildAnswer(a *application, r *request, d *Decision, paid *ApplicationState, tx *transaction) ([]byte, error) {
 	values := cardValues{aip: a.AIP, atc: [2]byte{byte(paid.ATC >> 8), byte(paid.ATC)}}
-	iad, err := a.issuerData(d.CVR, paid, tx.purse())
+	iad, err := a.issuerData(a.CVN, a.IDD, d.CVR, paid, tx.purse())
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +168,9 @@ func (c *Card) buildAnswer(a *application, r *request, d *Decision, paid *Applic
 	ac, err := a.crypto.Cryptogram(paid.ATC, input)
 	if err != nil {
 		return nil, fmt.Errorf("make cryptogram: %w", err)
+	}
+	if d.CID != emv.TC || tx.extended.kind != extendedPreauthorise {
+		tx.ac = ac
 	}
 	afl, signed := a.OnlineAFL, false
 	if d.CID == emv.TC || d.CID == emv.ARQC && a.odaForOnline(r.ttq) {
@@ -149,7 +183,7 @@ func (c *Card) buildAnswer(a *application, r *request, d *Decision, paid *Applic
 		}
 	}
 	return a.template(d.CID, &answerData{
-		afl: afl.Bytes(), atc: values.atc, ac: ac, iad: iad, signature: signature, ctq: d.CTQ,
+		afl: afl.Bytes(), atc: values.atc, ac: tx.ac, iad: iad, signature: signature, ctq: d.CTQ,
 		available: n12(a.available(paid, tx.purse())),
 	}), nil
 }
@@ -170,7 +204,9 @@ func (a *application) template(cid emv.CID, m *answerData) []byte {
 	p.addPresent(emv.TagAFL, m.afl)
 	p.add(emv.TagATC, m.atc[:])
 	if cid == emv.TC {
-		p.add(emv.TagAC, m.ac[:])
+		if m.ac != [8]byte{} { // money set aside is not spent: it has no certificate [REF 2.3]
+			p.add(emv.TagAC, m.ac[:])
+		}
 		p.add(emv.TagIAD, m.iad)
 		p.add(emv.TagTrack2, a.track2)
 	} else {
@@ -208,14 +244,14 @@ func (a *application) odaForOnline(ttq emv.TTQ) bool {
 }
 
 // issuerData is 9F10 with the amounts after the payment [REF 1.7].
-func (a *application) issuerData(cvr emv.CVR, paid *ApplicationState, purse int) ([]byte, error) {
-	iad := emv.IAD{DKI: a.DKI, CVN: a.CVN, CVR: cvr, Algorithm: a.Algorithm}
-	if value := a.idd(paid, purse); len(value) > 0 {
+func (a *application) issuerData(cvn, idd byte, cvr emv.CVR, paid *ApplicationState, purse int) ([]byte, error) {
+	iad := emv.IAD{DKI: a.DKI, CVN: cvn, CVR: cvr, Algorithm: a.Algorithm}
+	if value := a.iddValue(idd, paid, purse); len(value) > 0 {
 		mac, err := a.crypto.IDDMAC(paid.ATC, value)
 		if err != nil {
 			return nil, fmt.Errorf("protect issuer discretionary data: %w", err)
 		}
-		iad.IDD, iad.IDDMAC = append([]byte{a.IDD}, value...), mac
+		iad.IDD, iad.IDDMAC = append([]byte{idd}, value...), mac
 	}
 	return iad.Bytes(), nil
 }

@@ -23,7 +23,9 @@ const (
 // clear: print it freely (it masks itself), store it only through MarshalBinary and where card data may be stored.
 type Image struct {
 	Historical    []byte        // bytes the card presents when it wakes up, at most MaxHistoricalBytes
-	NoContactless bool          // the holder has switched contactless off: the PPSE answers 6A82
+	NoContactless bool          // contactless is switched off: the PPSE answers 6A82
+	Interfaces    Interface     // what the carrier offers, for example a SIM behind an antenna Contactless only; 0: both
+	NoPSE         bool          // no directory on contact: a terminal tries its own list
 	Applications  []Application // in the order of partial selection; 1 to MaxApplications
 	State         State
 }
@@ -71,20 +73,25 @@ type Application struct {
 	FDDA01    bool // dynamic signature version 01 is supported
 
 	Records []Record
-	Objects emv.Data // constants for GET DATA that nothing above holds: 9F52, 9F56, 9F57, DF4F…
-	Log     LogLayout
+	Objects emv.Data  // constants for GET DATA that nothing above holds: 9F52, 9F56, 9F57, 9F58…
+	Log     LogLayout // of payments
+	LoadLog LogLayout // of loads: SFI of DF4D, usually 0C, and DF4F; each record begins with tag, old and new balance [REF 3.4]
+
+	Contact *ContactProfile // the dialogue with GENERATE AC; nil: none, the application speaks qPBOC only
+	Files   []ExtendedFile  // of the extended application [REF 2.8]
 }
 
 // Record is one record of a file: the contents of template 70.
 type Record struct {
 	SFI, Number byte
 	Body        []byte
+	Updatable   bool // the issuer's scripts may replace it
 }
 
-// LogLayout describes the spending log. A zero LogLayout keeps no log.
+// LogLayout describes a log. A zero LogLayout keeps no log.
 type LogLayout struct {
-	SFI    byte    // first byte of 9F4D, usually 0B
-	Format emv.DOL // 9F4F
+	SFI    byte    // first byte of 9F4D (usually 0B) or DF4D
+	Format emv.DOL // 9F4F or DF4F
 }
 
 // Withhold names what the card keeps from a reader that only reads. It is enforced where the reader reads: a payment needs
@@ -96,7 +103,7 @@ const (
 	WithholdNumber  Withhold = 1 << iota // records with 5A or 57, before GET PROCESSING OPTIONS
 	WithholdExpiry                       // records with 5F24 or 57, before GET PROCESSING OPTIONS
 	WithholdCounter                      // GET DATA 9F36 and 9F13
-	WithholdLog                          // log records, 9F4F, 9F4D
+	WithholdLog                          // log records, 9F4F, 9F4D, DF4F, DF4D
 	WithholdBalance                      // GET DATA of balances, available and cumulative amounts
 
 	withholdAll = WithholdNumber | WithholdExpiry | WithholdCounter | WithholdLog | WithholdBalance

@@ -251,6 +251,17 @@ func TestStateEncoding(t *testing.T) {
 		"log count":   func(s *card.State) { s.Applications[0].Log.Count = 11 },
 		"log record":  func(s *card.State) { s.Applications[0].Log.Records[9].Length = 65 },
 		"last record": func(s *card.State) { s.Applications[0].LastRecord.Length = 257 },
+		"load log":    func(s *card.State) { s.Applications[0].LoadLog.Count = 11 },
+		"load record": func(s *card.State) { s.Applications[0].LoadLog.Records[0].Length = 65 },
+		"scripts":     func(s *card.State) { s.Applications[0].History.ScriptCount = 16 },
+		"setting":     func(s *card.State) { s.Applications[0].Settings[0].Length = 2 },
+		"PIN":         func(s *card.State) { s.Applications[0].PIN = card.StoredPIN{0x24, 0x12} },
+		"changed":     func(s *card.State) { s.Updated[0].Length = 257 },
+		"changed by":  func(s *card.State) { s.Updated[0].Application = 4 },
+		"extended":    func(s *card.State) { s.Extended[0].Length = 129 },
+		"extended of": func(s *card.State) { s.Extended[0].Application = 4 },
+		"set aside":   func(s *card.State) { s.Applications[0].Preauths[0].Amount = 1 },
+		"advanced":    func(s *card.State) { s.Applications[0].SegmentUsed = -1 },
 	} {
 		bad := state
 		change(&bad)
@@ -264,7 +275,7 @@ func TestStateEncoding(t *testing.T) {
 	}
 	flag := bytes.Clone(b)
 	flag[1] = 2
-	for _, bad := range [][]byte{nil, flag, b[1:], b[:len(b)-1], append(bytes.Clone(b), 0), append([]byte{2}, b[1:]...)} {
+	for _, bad := range [][]byte{nil, flag, b[1:], b[:len(b)-1], append(bytes.Clone(b), 0), append([]byte{1}, b[1:]...), append([]byte{3}, b[1:]...)} {
 		if err := read.UnmarshalBinary(bad); err == nil {
 			t.Errorf("accepted %d bytes", len(bad))
 		}

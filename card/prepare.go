@@ -23,6 +23,7 @@ type application struct {
 	lastBody                 []byte
 	currency, secondCurrency [2]byte
 	sequence, track2         []byte
+	contact                  *contact // nil: qPBOC only
 }
 
 // Limits of what personalisation may write [EMV B3 Annex A].
@@ -38,6 +39,9 @@ func prepare(image *Image, crypto Crypto) ([]application, error) {
 	n := len(image.Applications)
 	if n == 0 || n > MaxApplications {
 		return nil, fmt.Errorf("%w: %d applications, want 1 to %d", ErrImage, n, MaxApplications)
+	}
+	if image.Interfaces&^bothInterfaces != 0 {
+		return nil, fmt.Errorf("%w: unknown interface", ErrImage)
 	}
 	if len(image.Historical) > MaxHistoricalBytes {
 		return nil, fmt.Errorf("%w: %d historical bytes, at most %d", ErrImage, len(image.Historical), MaxHistoricalBytes)
@@ -70,14 +74,15 @@ func prepare(image *Image, crypto Crypto) ([]application, error) {
 
 func (a *application) prepare() error {
 	checks := [...]func() error{
-		a.checkIdentity, a.checkPDOL, a.checkFunds, a.checkPrivacy, a.prepareRecords, a.prepareLast, a.checkLog, a.checkAnswer,
+		a.checkIdentity, a.checkPDOL, a.checkFunds, a.checkPrivacy, a.prepareRecords, a.prepareLast, a.checkLogs, a.checkAnswer, a.prepareContact,
+		a.checkUpdatable, a.checkExtended,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
 		}
 	}
-	a.directory, a.fci = a.buildDirectoryEntry(), a.buildFCI()
+	a.directory, a.fci = a.buildDirectoryEntry(), a.buildFCI(a.PDOL, a.Extended)
 	if len(a.fci) > MaxRecordBytes {
 		return fmt.Errorf("answer to SELECT has %d bytes, at most %d", len(a.fci), MaxRecordBytes)
 	}
@@ -100,7 +105,7 @@ func (a *application) checkIdentity() error {
 	case a.Sequence != "" && (len(a.Sequence) != 2 || !digit(a.Sequence[0]) || !digit(a.Sequence[1])):
 		return fmt.Errorf("sequence number is not two digits")
 	case a.AIP.Has(emv.AIPFullContactless):
-		return fmt.Errorf("profile asks for the full dialogue over contactless, which this card does not hold")
+		return fmt.Errorf("the bit for the full dialogue over contactless belongs into its own profile")
 	case a.AIP.Has(emv.AIPDDA) && a.crypto.SignatureLength() == 0:
 		return fmt.Errorf("profile promises dynamic signatures, but there is no ICC key")
 	case a.Algorithm != a.suite.AlgorithmID():
@@ -119,7 +124,13 @@ func digit(c byte) bool { return c >= '0' && c <= '9' }
 var pdolNeeds = [...]emv.DOLEntry{{Tag: emv.TagTTQ, Len: 4}, {Tag: emv.TagAmount, Len: 6}, {Tag: emv.TagCurrency, Len: 2},
 	{Tag: emv.TagUnpredictableNumber, Len: 4}}
 
+// contactOnly: without a PDOL there is no contactless payment, and the application is not to be seen there.
+func (a *application) contactOnly() bool { return a.Contact != nil && len(a.PDOL) == 0 }
+
 func (a *application) checkPDOL() error {
+	if a.contactOnly() {
+		return nil
+	}
 	if a.PDOL.Length() > apdu.MaxPDOLBytes {
 		return fmt.Errorf("PDOL asks for %d bytes, at most %d", a.PDOL.Length(), apdu.MaxPDOLBytes)
 	}
@@ -190,16 +201,9 @@ func (a *application) prepareRecords() error {
 		if _, err := tlv.Decode(r.Body); err != nil {
 			return fmt.Errorf("record %d.%d: %w", r.SFI, r.Number, err)
 		}
-		ready := record{answer: tlv.Wrap(emv.TagRecord, r.Body)}
+		ready := record{answer: tlv.Wrap(emv.TagRecord, r.Body), withhold: tells(r.Body), updatable: r.Updatable}
 		if len(ready.answer) > MaxRecordBytes {
 			return fmt.Errorf("record %d.%d has %d bytes, at most %d", r.SFI, r.Number, len(ready.answer), MaxRecordBytes)
-		}
-		for tag, tells := range map[tlv.Tag]Withhold{
-			emv.TagPAN: WithholdNumber, emv.TagExpiryDate: WithholdExpiry, emv.TagTrack2: WithholdNumber | WithholdExpiry,
-		} {
-			if _, found := tlv.Find(r.Body, tag); found {
-				ready.withhold |= tells
-			}
 		}
 		a.records[id], a.files[r.SFI] = ready, true
 	}
@@ -269,20 +273,49 @@ func (a *application) prepareLast() error {
 	return nil
 }
 
-func (a *application) checkLog() error {
-	if a.Log.SFI == 0 {
-		if a.Processing.Has(emv.APLogOffline) {
-			return errors.New("profile writes a log, but has no log file")
-		}
+func (a *application) checkLogs() error {
+	if a.Log.SFI == 0 && a.Processing.Has(emv.APLogOffline) {
+		return errors.New("profile writes a log, but has no log file")
+	}
+	if a.Log.SFI != 0 && a.Log.SFI == a.LoadLog.SFI {
+		return errors.New("both logs have the same file")
+	}
+	if err := a.checkLog(a.Log, 0); err != nil {
+		return err
+	}
+	return a.checkLog(a.LoadLog, loadHead)
+}
+
+// checkLog checks a log file; head is what a record holds besides its format.
+func (a *application) checkLog(log LogLayout, head int) error {
+	if log.SFI == 0 {
 		return nil
 	}
-	switch n := a.Log.Format.Length(); {
-	case a.Log.SFI < minLogSFI || a.Log.SFI > maxSFI:
-		return fmt.Errorf("log file %d, want %d to %d", a.Log.SFI, minLogSFI, maxSFI)
-	case a.files[a.Log.SFI]:
-		return fmt.Errorf("log file %d holds records", a.Log.SFI)
-	case n == 0 || n > MaxLogRecordBytes:
+	switch n := head + log.Format.Length(); {
+	case log.SFI < minLogSFI || log.SFI > maxSFI:
+		return fmt.Errorf("log file %d, want %d to %d", log.SFI, minLogSFI, maxSFI)
+	case a.files[log.SFI]:
+		return fmt.Errorf("log file %d holds records", log.SFI)
+	case n == head || n > MaxLogRecordBytes:
 		return fmt.Errorf("log record has %d bytes, want 1 to %d", n, MaxLogRecordBytes)
+	}
+	return nil
+}
+
+// checkUpdatable: a record that the card itself relies on cannot be changed under it.
+func (a *application) checkUpdatable() error {
+	for _, r := range a.Records {
+		if !r.Updatable {
+			continue
+		}
+		if a.hasLast && (recordID{r.SFI, r.Number}) == a.last {
+			return fmt.Errorf("record %d.%d ends a payment and cannot be changed", r.SFI, r.Number)
+		}
+		for _, tag := range [...]tlv.Tag{emv.TagCDOL1, emv.TagCDOL2, emv.TagDDOL} {
+			if _, found := tlv.Find(r.Body, tag); found {
+				return fmt.Errorf("record %d.%d holds %v and cannot be changed", r.SFI, r.Number, tag)
+			}
+		}
 	}
 	return nil
 }

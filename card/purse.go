@@ -7,11 +7,14 @@ import (
 
 // transaction is the payment in hand: it lives in RAM only.
 type transaction struct {
-	answered bool             // GET PROCESSING OPTIONS ended with 9000
-	second   bool             // in the second currency
-	dynamic  []byte           // the answer to the last record of the offline AFL; nil when this transaction has none of its own
-	staged   bool             // an approved payment waits for its last record
+	answered bool   // GET PROCESSING OPTIONS ended with 9000
+	second   bool   // in the second currency
+	dynamic  []byte // the answer to the last record of the offline AFL; nil when this transaction has none of its own
+	staged   bool   // an approved payment waits for its last record
+	ac       [8]byte
 	next     ApplicationState // what that record commits, without the record itself
+	dialogue dialogue         // of a payment by GENERATE AC
+	extended extendedPayment  // of a contactless payment of the extended application
 }
 
 // purse is the index of the purse that GET DATA means in this transaction [REF 1.3].
@@ -26,7 +29,7 @@ func (t *transaction) purse() int {
 // cumulative total stays within its limits for the same reason.
 func (d *Decision) apply(s *ApplicationState, purse int, amount int64) {
 	if d.spendPurse {
-		s.Purses[purse].Balance -= amount
+		s.takeFromPurse(purse, amount)
 	}
 	if d.spendCumulative {
 		s.Cumulative += amount
@@ -37,13 +40,18 @@ func (d *Decision) apply(s *ApplicationState, purse int, amount int64) {
 }
 
 // commitPayment makes a staged payment durable together with its log entry and the record that ends it: one write, so that
-// a card pulled away has either paid and can show it again, or not paid [REF 2.4].
+// a card pulled away has either paid and can show it again, or not paid [REF 2.4]. A merchant's record of the extended application is
+// part of the same write.
 func (c *Card) commitPayment() (ok bool, err error) {
 	next := c.state
 	application := &next.Applications[c.selected]
 	*application = c.tx.next
 	application.LastRecord = LastRecord{ATC: application.ATC, Length: uint16(len(c.tx.dynamic))}
 	copy(application.LastRecord.Bytes[:], c.tx.dynamic)
+	if x := &c.tx.extended; x.cached {
+		r := &next.Extended[x.place]
+		r.Length, r.Bytes = x.length, x.content
+	}
 	ok, err = c.commit(&next)
 	if ok {
 		c.tx.staged = false
@@ -61,7 +69,7 @@ func (s *ApplicationState) replay() ([]byte, bool) {
 }
 
 // idd is the value of the issuer discretionary data after the payment: amounts as the low-order five bytes of n12.
-func (a *Application) idd(s *ApplicationState, purse int) []byte {
+func (a *Application) iddValue(id byte, s *ApplicationState, purse int) []byte {
 	five := func(amounts ...int64) []byte {
 		var b []byte
 		for _, amount := range amounts {
@@ -70,7 +78,7 @@ func (a *Application) idd(s *ApplicationState, purse int) []byte {
 		}
 		return b
 	}
-	switch a.IDD {
+	switch id {
 	case emv.IDDBalance:
 		return five(s.Purses[purse].Balance)
 	case emv.IDDCTTA:

@@ -44,6 +44,22 @@ const (
 	ReasonPrepayFunds
 	ReasonSpent
 	ReasonForeignSpent
+
+	// Those of the dialogue with GENERATE AC.
+	ReasonTerminalDeclined
+	ReasonApplicationBlocked
+	ReasonLastOnlineIncomplete
+	ReasonIssuerAuthFailedBefore
+	ReasonScriptFailedBefore
+	ReasonConsecutive
+	ReasonForeignCountry
+	ReasonPINBlockedBefore
+	ReasonDataChanged
+	ReasonOfflineApproved
+	ReasonIssuerDeclined
+	ReasonIssuerAuthFailed
+	ReasonIssuerAuthMissing
+	ReasonIssuerApproved
 )
 
 var reasonTerms = [...]glossary.Term{
@@ -68,6 +84,21 @@ var reasonTerms = [...]glossary.Term{
 	ReasonPrepayFunds:       {EN: "not enough electronic cash to pay in advance", ZH: "预付余额不足"},
 	ReasonSpent:             {EN: "paid from the card", ZH: "由卡内资金支付"},
 	ReasonForeignSpent:      {EN: "approved by the card in another currency", ZH: "卡片批准货币不匹配的交易"},
+
+	ReasonTerminalDeclined:       {EN: "the terminal declines", ZH: "终端拒绝"},
+	ReasonApplicationBlocked:     {EN: "the application is blocked by its issuer", ZH: "应用已被发卡行锁定"},
+	ReasonLastOnlineIncomplete:   {EN: "the last online payment did not end, so the issuer decides", ZH: "上次联机交易未完成，由发卡行决定"},
+	ReasonIssuerAuthFailedBefore: {EN: "the issuer could not be authenticated last time, so it decides now", ZH: "上次发卡行认证失败，由发卡行决定"},
+	ReasonScriptFailedBefore:     {EN: "a command of the issuer failed last time, so it decides now", ZH: "上次发卡行脚本失败，由发卡行决定"},
+	ReasonConsecutive:            {EN: "too many offline payments in a row", ZH: "连续脱机交易次数超限"},
+	ReasonForeignCountry:         {EN: "too many offline payments abroad", ZH: "境外脱机交易次数超限"},
+	ReasonPINBlockedBefore:       {EN: "the PIN has been blocked before", ZH: "密码此前已锁定"},
+	ReasonDataChanged:            {EN: "the terminal told the card two different payments", ZH: "终端前后提供的交易数据不一致"},
+	ReasonOfflineApproved:        {EN: "approved by the card", ZH: "卡片脱机批准"},
+	ReasonIssuerDeclined:         {EN: "declined by the issuer", ZH: "发卡行拒绝"},
+	ReasonIssuerAuthFailed:       {EN: "the answer does not come from the issuer", ZH: "发卡行认证失败"},
+	ReasonIssuerAuthMissing:      {EN: "the issuer's answer lacks its authentication", ZH: "缺少发卡行认证"},
+	ReasonIssuerApproved:         {EN: "approved by the issuer", ZH: "发卡行批准"},
 }
 
 // Term is the reason as a sentence.
@@ -88,7 +119,9 @@ type situation struct {
 	purse       *Purse // of the transaction currency; that of the first currency when none matches
 	ttq         emv.TTQ
 	amount      int64
-	matched     bool // the transaction is in a currency of the card
+	matched     bool  // the transaction is in a currency of the card
+	extended    byte  // DF60, when the card can do what it asks for
+	advance     int64 // what segmented deduction adds to the purse, or a completion gives back
 }
 
 func (s *situation) offlineOnly() bool { return s.ttq.Has(emv.TTQOfflineOnly) }
@@ -261,7 +294,8 @@ func spendOffline(s *situation, d *Decision) bool {
 		return d.askIssuer(ReasonNoOfflineFunds)
 	case fundsLowValue:
 		cumulative = ReasonNone
-		d.spendPurse = true
+		// What a pre-authorisation sets aside and a completion takes is known with the merchant's record only [REF 2.8].
+		d.spendPurse = s.extended == extendedNone || s.extended == extendedSegment
 	case fundsBoth:
 		d.spendPurse, d.spendCumulative = true, true
 	case fundsEither:
@@ -297,9 +331,9 @@ func (s *situation) lowValueCheck() Reason {
 	switch {
 	case s.amount > s.purse.SingleLimit:
 		return ReasonOverSingleLimit
-	case s.amount > s.purse.Balance:
+	case s.amount > s.purse.Balance+s.advance:
 		return ReasonOverBalance
-	case !s.offlineOnly() && s.amount+s.purse.ResetThreshold > s.purse.Balance:
+	case s.extended == extendedNone && !s.offlineOnly() && s.amount+s.purse.ResetThreshold > s.purse.Balance:
 		return ReasonBelowThreshold
 	}
 	return ReasonNone

@@ -29,11 +29,14 @@ func (c *Card) selectByName(cmd apdu.Command) (apdu.Response, error) {
 		return refuse(apdu.FunctionNotSupported), nil
 	}
 	name := string(cmd.Data)
-	if name == string(emv.PPSE) {
+	switch {
+	case name == string(emv.PPSE):
 		return c.selectDirectory(cmd.P2)
+	case name == string(emv.PSE) && c.powered == Contact:
+		return c.selectPSE(cmd.P2)
 	}
 	from := 0
-	if cmd.P2 == nextOne && c.phase&(phaseSelected|phaseInitiated) != 0 && c.name == name {
+	if cmd.P2 == nextOne && c.phase&phaseApplication != 0 && c.name == name {
 		from = c.selected + 1
 	}
 	for i := from; i < len(c.applications); i++ {
@@ -45,14 +48,31 @@ func (c *Card) selectByName(cmd apdu.Command) (apdu.Response, error) {
 		if c.state.Applications[i].Blocked {
 			sw = apdu.ApplicationBlocked
 		}
-		return apdu.Response{Data: c.applications[i].fci, SW: sw}, nil
+		return apdu.Response{Data: c.fci(i), SW: sw}, nil
 	}
 	return refuse(apdu.FileNotFound), nil
 }
 
 // visible reports whether an application shows itself on the interface in use.
 func (c *Card) visible(i int) bool {
-	return c.powered != Contactless || !c.noContactless && !c.applications[i].NoContactless
+	a, s := &c.applications[i], &c.state.Applications[i]
+	if s.Disabled {
+		return false
+	}
+	return c.powered != Contactless || !c.noContactless && !c.state.NoContactless && !a.NoContactless && !s.NoContactless && !a.contactOnly()
+}
+
+// fci is the answer to SELECT on the interface in use. A script may have changed what the extended application can do.
+func (c *Card) fci(i int) []byte {
+	a := &c.applications[i]
+	pdol, ready := a.PDOL, a.fci
+	if c.powered == Contact && a.contact != nil {
+		pdol, ready = a.contact.PDOL, a.contact.fci
+	}
+	if extended := a.extended(&c.state.Applications[i]); extended != a.Extended {
+		return a.buildFCI(pdol, extended)
+	}
+	return ready
 }
 
 // selectDirectory answers the PPSE, which exists on contactless only, with one entry for each application to be seen there
@@ -84,11 +104,11 @@ func (a *Application) buildDirectoryEntry() []byte {
 }
 
 // buildFCI is the answer to SELECT, in the order of the published trace [REF 1.2].
-func (a *Application) buildFCI() []byte {
+func (a *Application) buildFCI(pdol emv.DOL, extended emv.ExtendedIndicator) []byte {
 	p := parts{}
 	p.addPresent(emv.TagApplicationLabel, []byte(a.Label))
 	p.add(emv.TagPriority, []byte{a.Priority})
-	p.add(emv.TagPDOL, a.PDOL.Bytes())
+	p.addPresent(emv.TagPDOL, pdol.Bytes())
 	p.addPresent(emv.TagLanguagePreference, []byte(a.Language))
 	if a.CodeTable != 0 {
 		p.add(emv.TagCodeTable, []byte{a.CodeTable})
@@ -98,8 +118,11 @@ func (a *Application) buildFCI() []byte {
 	if a.Log.SFI != 0 && !a.Withhold.Has(WithholdLog) {
 		discretionary.add(emv.TagLogEntry, []byte{a.Log.SFI, LogRecords})
 	}
-	if a.Extended != (emv.ExtendedIndicator{}) {
-		discretionary.add(emv.TagExtendedIndicator, a.Extended[:])
+	if a.LoadLog.SFI != 0 && !a.Withhold.Has(WithholdLog) {
+		discretionary.add(emv.TagLoadLogEntry, []byte{a.LoadLog.SFI, LogRecords})
+	}
+	if extended != (emv.ExtendedIndicator{}) {
+		discretionary.add(emv.TagExtendedIndicator, extended[:])
 	}
 	discretionary.b = append(discretionary.b, a.Discretionary.Bytes()...)
 	p.addPresent(emv.TagFCIDiscretionary, discretionary.b)

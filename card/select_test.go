@@ -199,9 +199,9 @@ func TestCalmRefusals(t *testing.T) {
 		{"00A4040000", apdu.WrongLength}, {"00A4040005A0000003", apdu.WrongLength},
 		{"00B2010C000000", apdu.WrongLength}, // extended length
 		{"00FE0000", apdu.InstructionNotSupported}, {"80FE000000", apdu.InstructionNotSupported},
-		{"00200080082C1234FFFFFFFFFF", apdu.InstructionNotSupported}, // VERIFY is not here
-		{"80AE4000", apdu.InstructionNotSupported},
-		{"01A4040005A000000333", apdu.ClassNotSupported}, {"04DA9F790A0000000000000000000000", apdu.ClassNotSupported},
+		{"00200080082C1234FFFFFFFFFF", apdu.ConditionsNotSatisfied}, // VERIFY is not for contactless
+		{"80AE4000", apdu.ConditionsNotSatisfied},                   // nor is there a dialogue
+		{"01A4040005A000000333", apdu.ClassNotSupported}, {"04DA9F790A00000000000000000000", apdu.ConditionsNotSatisfied}, {"00DA9F790A00000000000000000000", apdu.ClassNotSupported},
 		{"80A4040005A000000333", apdu.ClassNotSupported}, {"00CA9F7900", apdu.ClassNotSupported},
 		{"00A8000002830000", apdu.ClassNotSupported}, {"80B2010C00", apdu.ClassNotSupported}, {"FFA4040005A000000333", apdu.ClassNotSupported},
 	}

@@ -1,8 +1,10 @@
 package card_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"tapnet/apdu"
@@ -65,6 +67,7 @@ type reader struct {
 	field *card.Field
 	pdol  emv.DOL
 	aid   emv.AID
+	tape  *bytes.Buffer // what is said, when it is recorded
 }
 
 func present(t testing.TB, c *card.Card, issued *cardtest.Issued) *reader {
@@ -76,6 +79,14 @@ func present(t testing.TB, c *card.Card, issued *cardtest.Issued) *reader {
 func (r *reader) try(cmd apdu.Command) (response apdu.Response, ok bool) {
 	r.Helper()
 	raw, err := r.field.Transceive(context.Background(), cmd.Bytes())
+	if r.tape != nil {
+		fmt.Fprintf(r.tape, "\n> %X # %s\n", cmd.Bytes(), apdu.InstructionName(cmd.INS).EN)
+		if err == nil {
+			fmt.Fprintf(r.tape, "< %X\n", raw)
+		} else {
+			fmt.Fprintln(r.tape, "< gone")
+		}
+	}
 	if err != nil {
 		if !errors.Is(err, apdu.ErrCardLost) {
 			r.Fatalf("%v: %v", cmd, err)

@@ -34,6 +34,7 @@ type Options struct {
 	PAN     string                               // digits without the check digit, in the test range; default 629999100000001
 	Balance int64                                // minor units of electronic cash; 0 means 87.50, negative means none
 	LongKey bool                                 // 1152-bit card key: the signature stands in the last record
+	Contact bool                                 // also a contact profile with offline PIN, electronic cash and velocity checks
 	Memory  func(initial card.State) card.Memory // nil: a Volatile
 	Random  io.Reader                            // nil: a seeded generator, always the same
 	// Change has the last word on the image.
@@ -45,6 +46,7 @@ type Issued struct {
 	Image    card.Image
 	Memory   card.Memory
 	Crypto   card.Crypto
+	Key      oda.PrivateKey // of the card, a TEST key
 	PAN      pan.Number
 	Sequence string
 	Expiry   pan.Expiry
@@ -104,9 +106,15 @@ func Issue(o Options) (*card.Card, *Issued, error) {
 	if issued.Image, err = profile(issued, &o, key); err != nil {
 		return nil, nil, err
 	}
+	if o.Contact {
+		if err := addContact(issued, &issued.Image, key); err != nil {
+			return nil, nil, err
+		}
+	}
 	if o.Change != nil {
 		o.Change(&issued.Image)
 	}
+	issued.Key = key
 	issued.Crypto = card.NewSoftCrypto(issued.Suite, issued.CardKeys, key)
 	issued.Memory = card.NewVolatile(issued.Image.State)
 	if o.Memory != nil {
@@ -219,6 +227,20 @@ func makeRecords(issued *Issued, aip emv.AIP, key oda.PrivateKey) ([]card.Record
 	if err != nil {
 		return nil, err
 	}
+	own, err := cardRecord(issued, key, static)
+	if err != nil {
+		return nil, err
+	}
+	return []card.Record{
+		{SFI: issuerFile, Number: 2, Body: issuerRecord()},
+		{SFI: cardFile, Number: 1, Body: own},
+		{SFI: dataFile, Number: 1, Body: body},
+		{SFI: lastFile, Number: 1, Body: tlv.Append(nil, emv.TagECAuthCode, []byte("ECC001"))},
+	}, nil
+}
+
+// cardRecord holds the card certificate over static data.
+func cardRecord(issued *Issued, key oda.PrivateKey, static []byte) ([]byte, error) {
 	certificate, remainder, err := cardCertificate(issued, key, static)
 	if err != nil {
 		return nil, err
@@ -228,12 +250,7 @@ func makeRecords(issued *Issued, aip emv.AIP, key oda.PrivateKey) ([]card.Record
 	if len(remainder) > 0 {
 		own = tlv.Append(own, emv.TagICCRemainder, remainder)
 	}
-	return []card.Record{
-		{SFI: issuerFile, Number: 2, Body: issuerRecord()},
-		{SFI: cardFile, Number: 1, Body: own},
-		{SFI: dataFile, Number: 1, Body: body},
-		{SFI: lastFile, Number: 1, Body: tlv.Append(nil, emv.TagECAuthCode, []byte("ECC001"))},
-	}, nil
+	return own, nil
 }
 
 // issuerRecord holds the issuer certificate.
