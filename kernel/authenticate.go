@@ -1,15 +1,10 @@
 package kernel
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
-	"hash"
 
 	"tapnet/emv"
 	"tapnet/emv/oda"
-	"tapnet/pan"
-	"tapnet/tlv"
 )
 
 // authenticate is offline data authentication: the chain of certificates, then the dynamic signature [REF 2.6].
@@ -95,103 +90,8 @@ func (m *Machine) iccKey(aip emv.AIP) (oda.ICCKey, error) {
 
 // recoverKey recovers the card's key, or finds it in the cache.
 func (m *Machine) recoverKey(aip emv.AIP) (oda.ICCKey, error) {
-	number, ok := m.pan()
-	if !ok {
-		return oda.ICCKey{}, &oda.Failure{Step: oda.StepICCCertificate, Check: oda.CheckMissing}
-	}
-	static, err := oda.StaticData(m.signed, aip[:], m.records.Get(emv.TagSDATagList))
-	if err != nil {
-		return oda.ICCKey{}, err
-	}
-	issuer, issuerID, err := m.issuerKey(number)
-	if err != nil {
-		return oda.ICCKey{}, err
-	}
-	cert := m.certificate(emv.TagICCCertificate, number)
-	if len(cert.Certificate) == 0 || len(cert.Exponent) == 0 {
-		return oda.ICCKey{}, &oda.Failure{Step: oda.StepICCCertificate, Check: oda.CheckMissing}
-	}
-	if m.config.Cache == nil {
-		return oda.RecoverICCKey(issuer, cert.Certificate, cert.Remainder, cert.Exponent, number, static, m.tx.Date)
-	}
-	id := m.cacheKey(issuerID[:], cert.Certificate, cert.Remainder, cert.Exponent, number.BCD(), static)
-	if key, ok := m.config.Cache.ICC(id); ok {
-		return key, nil
-	}
-	key, err := oda.RecoverICCKey(issuer, cert.Certificate, cert.Remainder, cert.Exponent, number, static, m.tx.Date)
-	if err == nil {
-		m.config.Cache.StoreICC(id, key)
-	}
-	return key, err
-}
-
-// certificate collects the tags of one public key.
-func (m *Machine) certificate(tag tlv.Tag, number pan.Number) oda.Certificate {
-	remainder, exponent := emv.TagIssuerRemainder, emv.TagIssuerExponent
-	if tag == emv.TagICCCertificate {
-		remainder, exponent = emv.TagICCRemainder, emv.TagICCExponent
-	}
-	return oda.Certificate{
-		Certificate: m.records.Get(tag), Remainder: m.records.Get(remainder), Exponent: m.records.Get(exponent), PAN: number,
-	}
-}
-
-// issuerKey recovers the issuer's key, or finds it in the cache. A key on the revocation list is no key, cached or not.
-func (m *Machine) issuerKey(number pan.Number) (key oda.IssuerKey, id CacheKey, err error) {
-	index := m.records.Get(emv.TagCAIndex)
-	cert := m.certificate(emv.TagIssuerCertificate, number)
-	if len(index) != 1 || len(cert.Certificate) == 0 || len(cert.Exponent) == 0 {
-		return key, id, &oda.Failure{Step: oda.StepIssuerCertificate, Check: oda.CheckMissing}
-	}
-	rid := m.rid()
-	if m.config.CAKeys == nil {
-		return key, id, &oda.Failure{Step: oda.StepCAKey, Check: oda.CheckUnknownKey}
-	}
-	ca, ok := m.config.CAKeys.Lookup(rid, index[0])
-	if !ok {
-		return key, id, &oda.Failure{Step: oda.StepCAKey, Check: oda.CheckUnknownKey}
-	}
-	if m.config.Cache == nil {
-		key, err = m.config.CAKeys.RecoverIssuerKey(rid, index[0], cert, m.tx.Date)
-		return key, id, err
-	}
-	const iinDigits = 8 // the certificate names at most this much of the number
-	prefix := number.Reveal()[:iinDigits]
-	id = m.cacheKey(rid[:], index, ca.SHA1[:], []byte(ca.Expiry), cert.Certificate, cert.Remainder, cert.Exponent, []byte(prefix))
-	if key, ok = m.config.Cache.Issuer(id); ok {
-		if m.config.CAKeys.Revoked(rid, index[0], key.Serial()) {
-			return oda.IssuerKey{}, id, &oda.Failure{Step: oda.StepIssuerCertificate, Check: oda.CheckRevoked}
-		}
-		return key, id, nil
-	}
-	if key, err = m.config.CAKeys.RecoverIssuerKey(rid, index[0], cert, m.tx.Date); err == nil {
-		m.config.Cache.StoreIssuer(id, key)
-	}
-	return key, id, err
-}
-
-// rid is the registered provider of the selected application: whose CA keys count.
-func (m *Machine) rid() (rid [5]byte) {
-	copy(rid[:], m.sel.AID)
-	return rid
-}
-
-// cacheKey hashes everything a recovery depends on, and the day, since certificates expire.
-func (m *Machine) cacheKey(parts ...[]byte) (k CacheKey) {
-	h := sha256.New()
-	y, mo, d := m.tx.Date.Date()
-	writePart(h, packed(uint64(y)*10000+uint64(mo)*100+uint64(d), 4))
-	for _, part := range parts {
-		writePart(h, part)
-	}
-	h.Sum(k[:0])
-	return k
-}
-
-// writePart separates parts by their length, so that no two lists hash alike.
-func writePart(h hash.Hash, b []byte) {
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(b)))
-	_, _ = h.Write(n[:])
-	_, _ = h.Write(b)
+	number, _ := m.pan()
+	chain := Chain{Keys: m.config.CAKeys, Cache: m.config.Cache, Date: m.tx.Date, PAN: number, AIP: aip, Records: m.records, Signed: m.signed}
+	copy(chain.RID[:], m.sel.AID) // the registered provider of the selected application: whose CA keys count
+	return chain.ICC()
 }

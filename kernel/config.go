@@ -32,6 +32,7 @@ type Config struct {
 	MerchantName     string                             // 9F4E, for the card's log
 	MerchantType     [2]byte                            // 9F15, merchant category code, packed
 	NoElectronicCash bool                               // 9F7A is 00 instead of 01
+	SM               bool                               // DF69 is 01: the terminal knows SM2, SM3 and SM4 [REF 4.6]
 
 	// Offline data authentication.
 	CAKeys *oda.Keys // nil: no card can be authenticated offline

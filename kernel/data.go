@@ -65,7 +65,14 @@ func amountBytes(a money.Amount) []byte {
 
 // terminalData is everything the terminal says about itself and the transaction.
 func (m *Machine) terminalData() emv.Data {
-	c, tx := &m.config, &m.tx
+	d := m.config.Objects(m.tx)
+	d.Set(emv.TagTTQ, m.tx.TTQ[:])
+	return d
+}
+
+// Objects is everything a terminal says about itself and a transaction on any interface, as data objects. Verification results are
+// zero. The transaction has passed Check.
+func (c *Config) Objects(tx Transaction) emv.Data {
 	version := c.Version
 	if version == 0 {
 		version = DefaultVersion
@@ -75,7 +82,6 @@ func (m *Machine) terminalData() emv.Data {
 		cash = 0
 	}
 	var d emv.Data
-	d.Set(emv.TagTTQ, tx.TTQ[:])
 	d.Set(emv.TagAmount, amountBytes(tx.Amount))
 	d.Set(emv.TagAmountOther, amountBytes(tx.Other))
 	d.Set(emv.TagTerminalCountry, packed(uint64(tx.Country), 2))
@@ -93,6 +99,9 @@ func (m *Machine) terminalData() emv.Data {
 	d.Set(emv.TagTerminalVersion, []byte{byte(version >> 8), byte(version)})
 	d.Set(emv.TagTransactionCounter, packed(uint64(tx.Counter), 4))
 	d.Set(emv.TagMerchantCategory, c.MerchantType[:])
+	if c.SM {
+		d.Set(emv.TagSMSupport, []byte{1})
+	}
 	for _, text := range [...]struct {
 		tag  tlv.Tag
 		text string

@@ -148,6 +148,9 @@ func (m *Machine) checkRecords() Reason {
 	return ReasonNone
 }
 
+// Date reads the day of a tag like 5F24, YYMMDD packed; false when it is none.
+func Date(b []byte) (time.Time, bool) { return parseDate(b) }
+
 // parseDate reads YYMMDD, packed.
 func parseDate(b []byte) (time.Time, bool) {
 	if len(b) != dateBytes {

@@ -32,12 +32,14 @@ type scene struct {
 	cfg      kernel.Config
 	tx       kernel.Transaction
 	sel      kernel.Selection
-	sw       apdu.SW  // of GET PROCESSING OPTIONS
-	gpo      emv.Data // contents of template 77
-	issuer   emv.Data // record 1.1
-	icc      emv.Data // record 2.1
-	data     emv.Data // record 3.1, signed
-	last     emv.Data // record 4.1
+	sw       apdu.SW        // of GET PROCESSING OPTIONS
+	gpo      emv.Data       // contents of template 77
+	issuer   emv.Data       // record 1.1
+	icc      emv.Data       // record 2.1
+	data     emv.Data       // record 3.1, signed
+	last     emv.Data       // record 4.1
+	signer   oda.PrivateKey // the issuer's
+	key      oda.PrivateKey // the card's
 	version  byte
 	unsigned bool   // leave 9F4B out
 	signCTQ  []byte // in 9F69; nil: as in the answer
@@ -71,7 +73,7 @@ func fci(t testing.TB, inA5 ...[]byte) []byte {
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
-	s := &scene{TB: t, sw: apdu.OK, version: 1, answer: map[int][]byte{}}
+	s := &scene{TB: t, sw: apdu.OK, signer: testkeys.Issuer(0), key: testkeys.ICC(0), version: 1, answer: map[int][]byte{}}
 	keys, err := oda.NewKeys(testkeys.CAKey(0))
 	if err != nil {
 		t.Fatal(err)
@@ -136,13 +138,15 @@ func (s *scene) sign() {
 		s.Fatal(err)
 	}
 	expiry, _ := pan.ParseExpiry("3012")
-	icc := testkeys.ICC(0)
-	certificate, remainder, err := oda.MakeICCCertificate(testkeys.Issuer(0), oda.ICCCertSpec{PAN: number, Expiry: expiry, Public: icc.Public(), Static: static})
+	icc := s.key
+	certificate, remainder, err := oda.MakeICCCertificate(s.signer, oda.ICCCertSpec{PAN: number, Expiry: expiry, Public: icc.Public(), Static: static})
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.icc.Set(emv.TagICCCertificate, certificate)
-	s.icc.Set(emv.TagICCExponent, icc.Public().Exponent())
+	if exponent := icc.Public().Exponent(); exponent != nil {
+		s.icc.Set(emv.TagICCExponent, exponent)
+	}
 	if len(remainder) > 0 {
 		s.icc.Set(emv.TagICCRemainder, remainder)
 	}

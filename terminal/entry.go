@@ -31,7 +31,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("currency is missing")
 	case c.Random == nil:
 		return fmt.Errorf("source of unpredictable numbers is missing")
-	case len(c.Combinations) == 0 || len(c.Combinations) > MaxCombinations:
+	case len(c.Combinations) == 0 && len(c.Contact.Applications) == 0 || len(c.Combinations) > MaxCombinations:
 		return fmt.Errorf("%d combinations, want 1 to %d", len(c.Combinations), MaxCombinations)
 	case c.RetapWindow < 0 || c.RetapProcess < 0:
 		return fmt.Errorf("negative re-tap time")
@@ -40,6 +40,9 @@ func (c *Config) check() error {
 		if err := c.Combinations[i].check(c); err != nil {
 			return fmt.Errorf("combination %d: %w", i+1, err)
 		}
+	}
+	if len(c.Contact.Applications) > 0 {
+		return c.Contact.Check()
 	}
 	return nil
 }
@@ -91,6 +94,7 @@ type prepared struct {
 
 // prepare is pre-processing [EMV BookB 3.1] [REF 7.1]. With no combination left, why says what stood in the way.
 func (t *Terminal) prepare(r *Request) (ready []prepared, why kernel.Reason) {
+	why = kernel.ReasonNoCommonApplication
 	for i := range t.config.Combinations {
 		p := prepared{Combination: &t.config.Combinations[i]}
 		p.ttq = p.Combination.ttq(&t.config)
@@ -158,11 +162,21 @@ func parseDirectory(fci []byte) (entries []entry, ok bool) {
 	if !found {
 		return nil, false
 	}
-	for e, err := range tlv.All(list) {
+	for _, err := range tlv.All(list) {
 		if err != nil {
 			return nil, false
 		}
-		if e.Tag != emv.TagApplicationTemplate || len(entries) == MaxCandidates {
+	}
+	return parseEntries(list, MaxCandidates), true
+}
+
+// parseEntries reads the entries of a directory, at most so many. One that cannot be read is passed over.
+func parseEntries(list []byte, most int) (entries []entry) {
+	for e, err := range tlv.All(list) {
+		if err != nil || len(entries) == most {
+			return entries
+		}
+		if e.Tag != emv.TagApplicationTemplate {
 			continue
 		}
 		data, err := emv.ParseData(e.Value)
@@ -180,7 +194,7 @@ func parseDirectory(fci []byte) (entries []entry, ok bool) {
 		}
 		entries = append(entries, next)
 	}
-	return entries, true
+	return entries
 }
 
 // kernelID is the kernel the card wants: what 9F2A says, or the kernel of the provider [EMV BookB 3.3] [REF 1.1].
@@ -220,6 +234,11 @@ func candidates(ready []prepared, entries []entry) []candidate {
 	}
 	slices.SortStableFunc(list, func(a, b candidate) int { return a.priority - b.priority })
 	return list
+}
+
+// sortEntries puts the best first.
+func sortEntries(entries []entry) {
+	slices.SortStableFunc(entries, func(a, b entry) int { return a.priority - b.priority })
 }
 
 // name is what SELECT is sent with.

@@ -1,12 +1,14 @@
 package terminal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
 	"tapnet/apdu"
 	"tapnet/emv"
 	"tapnet/kernel"
+	"tapnet/kernel/contact"
 	"tapnet/money"
 	"tapnet/pan"
 	"tapnet/tlv"
@@ -20,10 +22,11 @@ const (
 	MaxReadRecords = 8
 	// MaxLogRecords bounds a log; UnionPay cards keep ten [REF 1.3].
 	MaxLogRecords = 30
-	// MaxReadCommands bounds Read: the directory, and for each application SELECT, records, data objects and log.
-	MaxReadCommands = 1 + MaxCandidates*(1+MaxReadFiles*MaxReadRecords+maxReadObjects+MaxLogRecords)
+	// MaxReadCommands bounds Read: the directories, and for each application SELECT, records, data objects and logs.
+	MaxReadCommands = 2 + contact.MaxDirectoryRecords + maxKnownNames + MaxCandidates*(1+MaxReadFiles*MaxReadRecords+maxReadObjects+2*MaxLogRecords)
 
-	maxReadObjects = 11 // GET DATA of readCounters, readMoney and readLog
+	maxReadObjects = 12 // GET DATA of readCounters, readMoney and readLog
+	maxKnownNames  = 16
 )
 
 // Reading is what a card tells any reader, without a payment and without anyone's consent.
@@ -56,32 +59,23 @@ type CardApplication struct {
 	SingleLimit   *money.Amount  // 9F78
 	SecondBalance *money.Amount  // DF79
 
-	Log Log
+	Log     Log
+	LoadLog LoadLog
 }
 
-// Log is a card's list of transactions, the newest first. Each record is a list of data objects as LogFormat lays it out.
+// Log is a card's list of transactions, the newest first. Each record is a list of data objects as Format lays it out.
 type Log struct {
-	Format  emv.DOL // 9F4F
+	Format  emv.DOL // 9F4F or DF4F
 	Records []emv.Data
 }
 
-// Read shows what any reader can learn from a card in the field: number, expiry, counter, balance, log. It starts no payment, so
+// Read shows what any reader can learn from a card in the field or in the slot: number, expiry, counter, balance, log. It starts no payment, so
 // that the card's counter stays. The error is that of the reader, or wraps apdu.ErrCardLost.
 func Read(ctx context.Context, reader apdu.Transceiver) (Reading, error) {
-	l := &line{ctx: ctx, reader: reader}
-	r, err := l.send(apdu.Select([]byte(emv.PPSE)))
-	if err != nil {
-		return Reading{}, fmt.Errorf("read card: %w", err)
-	}
-	if r.SW != apdu.OK {
-		if r.SW == apdu.FunctionNotSupported {
-			return Reading{Reason: kernel.ReasonCardBlocked}, nil
-		}
-		return Reading{Reason: kernel.ReasonNoDirectory}, nil
-	}
-	entries, ok := parseDirectory(r.Data)
-	if !ok {
-		return Reading{Reason: kernel.ReasonCardAnswerMalformed}, nil
+	l := &line{ctx: ctx, reader: WholeAnswers(reader)}
+	entries, _, why, err := l.readDirectory()
+	if err != nil || why != kernel.ReasonNone {
+		return Reading{Reason: why}, err
 	}
 	var reading Reading
 	for i := range entries {
@@ -117,7 +111,10 @@ func (l *line) readApplication(e *entry) (a CardApplication, found bool, err err
 			return a, false, err
 		}
 	}
-	a.Log, err = l.readLog(r.Data)
+	if a.Log, err = l.readLog(r.Data, emv.TagLogEntry, emv.TagLogFormat); err != nil {
+		return a, false, err
+	}
+	a.LoadLog, err = l.readLoadLog(r.Data)
 	return a, true, err
 }
 
@@ -235,39 +232,87 @@ func (l *line) currency(tag tlv.Tag) (money.Currency, error) {
 	return c, nil
 }
 
-// readLog reads the log that the application's FCI announces in 9F4D, laid out by 9F4F [REF 1.3]. Absent: the zero Log.
-func (l *line) readLog(fci []byte) (Log, error) {
-	at, ok := tlv.Find(fci, emv.TagFCI, emv.TagFCIProprietary, emv.TagFCIDiscretionary, emv.TagLogEntry)
-	if !ok || len(at) != 2 {
-		return Log{}, nil
-	}
-	sfi, count := at[0], min(int(at[1]), MaxLogRecords)
-	const minLogFile, maxLogFile = 11, 30
-	if sfi < minLogFile || sfi > maxLogFile {
-		return Log{}, nil
-	}
-	b, err := l.getData(emv.TagLogFormat)
-	if err != nil || b == nil {
-		return Log{}, err
-	}
-	format, err := emv.ParseDOL(b)
-	if err != nil || len(format) == 0 {
-		return Log{}, nil
-	}
-	log := Log{Format: format}
-	for number := 1; number <= count; number++ {
-		r, err := l.send(apdu.ReadRecord(sfi, byte(number)))
-		if err != nil {
-			return log, err
+// LoadLog is a card's list of changes to its purse, the newest first [REF 3.4].
+type LoadLog struct {
+	Format  emv.DOL // DF4F
+	Records []Load
+}
+
+// Load is one change: which purse, what it held before and after in minor units, and what Format lays out.
+type Load struct {
+	Tag           tlv.Tag // 9F79 or DF79; 0: the card's records do not say
+	Before, After int64
+	Details       emv.Data
+}
+
+// readLoadLog reads the log of loads: DF4D says where, DF4F how. Records begin with the tag and both balances [REF 3.4]; a card that
+// leaves that out is read as well.
+func (l *line) readLoadLog(fci []byte) (LoadLog, error) {
+	const headBytes, amountBytes = 14, 6
+	format, raw, err := l.rawLog(fci, emv.TagLoadLogEntry, emv.TagLoadLogFormat)
+	log := LoadLog{Format: format}
+	for _, b := range raw {
+		var load Load
+		if len(b) == headBytes+format.Length() {
+			load.Tag = tlv.Tag(b[0])<<8 | tlv.Tag(b[1])
+			var first, second bool
+			load.Before, first = kernel.Minor(b[2 : 2+amountBytes])
+			load.After, second = kernel.Minor(b[2+amountBytes : headBytes])
+			if !first || !second {
+				break
+			}
+			b = b[headBytes:]
 		}
-		if r.SW != apdu.OK {
+		details, bad := format.Split(b)
+		if bad != nil {
 			break
 		}
-		record, err := format.Split(r.Data)
-		if err != nil {
+		load.Details = details
+		log.Records = append(log.Records, load)
+	}
+	return log, err
+}
+
+// readLog reads the log that the application's FCI announces, laid out by the format [REF 1.3]. Absent: the zero Log.
+func (l *line) readLog(fci []byte, entry, layout tlv.Tag) (Log, error) {
+	format, raw, err := l.rawLog(fci, entry, layout)
+	log := Log{Format: format}
+	for _, b := range raw {
+		record, bad := format.Split(b)
+		if bad != nil {
 			break
 		}
 		log.Records = append(log.Records, record)
 	}
-	return log, nil
+	return log, err
+}
+
+// rawLog reads format and records of a log.
+func (l *line) rawLog(fci []byte, entry, layout tlv.Tag) (format emv.DOL, records [][]byte, err error) {
+	at, ok := tlv.Find(fci, emv.TagFCI, emv.TagFCIProprietary, emv.TagFCIDiscretionary, entry)
+	if !ok || len(at) != 2 {
+		return nil, nil, nil
+	}
+	sfi, count := at[0], min(int(at[1]), MaxLogRecords)
+	if sfi < firstLogFile || sfi > lastFile {
+		return nil, nil, nil
+	}
+	b, err := l.getData(layout)
+	if err != nil || b == nil {
+		return nil, nil, err
+	}
+	if format, err = emv.ParseDOL(b); err != nil || len(format) == 0 {
+		return nil, nil, nil
+	}
+	for number := 1; number <= count; number++ {
+		r, err := l.send(apdu.ReadRecord(sfi, byte(number)))
+		if err != nil {
+			return format, records, err
+		}
+		if r.SW != apdu.OK {
+			break
+		}
+		records = append(records, bytes.Clone(r.Data))
+	}
+	return format, records, nil
 }

@@ -225,7 +225,7 @@ func (s *session) balanceSays(torn *Torn, counter answer) (answer, error) {
 
 // logSays looks for the torn payment in the card's log: its counter and its amount.
 func (s *session) logSays(torn *Torn, fci []byte) (bool, error) {
-	log, err := s.readLog(fci)
+	log, err := s.readLog(fci, emv.TagLogEntry, emv.TagLogFormat)
 	if err != nil {
 		return false, err
 	}

@@ -1,10 +1,13 @@
-// Package terminal is a contactless point of interaction: the entry point of [EMV BookA 4] and [EMV BookB 3] around kernel 7.
+// Package terminal is a point of interaction: for cards in the field the entry point of [EMV BookA 4] and [EMV BookB 3] around kernel 7.
 // It prepares the transaction for each combination of application and kernel, finds and selects the application, runs the
 // kernel and returns its outcome; it recovers a payment that was torn after the card had approved (闪卡) [REF 2.5]; and it
 // reads what a card tells any reader.
 //
 // It promises that a tap ends after a bounded number of commands with an outcome, and that a torn payment is never reported
 // approved without evidence from the same card that the money moved, nor started again while the card may have paid.
+//
+// It also holds the whole dialogue with a card in the slot, sale or purse (Insert), hides readers behind Reader, and says of a
+// payment that failed whose fault it was (Diagnose).
 //
 // It keeps no time (the caller passes it), shows nothing (an Observer does) and asks no host: an outcome that wants the issuer
 // is the caller's to carry on.
@@ -20,6 +23,7 @@ import (
 	"tapnet/apdu"
 	"tapnet/emv"
 	"tapnet/kernel"
+	"tapnet/kernel/contact"
 	"tapnet/money"
 )
 
@@ -55,8 +59,10 @@ type Config struct {
 	TTQ          emv.TTQ        // before pre-processing: what the terminal can do [REF 1.4]
 	Combinations []Combination
 	Kernel       kernel.Config // terminal and merchant identity, capabilities, CA keys, exception file
-	Random       io.Reader     // unpredictable numbers; 4 bytes for each kernel activation
-	Observer     Observer      // may be nil
+	// Contact is what the reader with contacts is set to; its Terminal is Kernel. Without applications there is no such reader.
+	Contact  contact.Config
+	Random   io.Reader // unpredictable numbers; 4 bytes for each kernel activation, 36 for each insertion
+	Observer Observer  // may be nil
 
 	RetapWindow  time.Duration // 0 means DefaultRetapWindow
 	RetapProcess time.Duration // 0 means DefaultRetapProcess
@@ -110,6 +116,7 @@ func New(c Config) (*Terminal, error) {
 	if c.RetapProcess == 0 {
 		c.RetapProcess = DefaultRetapProcess
 	}
+	c.Contact.Terminal = c.Kernel
 	return &Terminal{config: c}, nil
 }
 
