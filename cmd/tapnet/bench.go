@@ -13,20 +13,33 @@ import (
 )
 
 type benchCommand struct {
-	What     string        `arg:"" enum:"authorize,store,verify,parse,cryptogram" help:"${bench_what}"`
+	What     string        `arg:"" enum:"authorize,cards,store,verify,parse,cryptogram" help:"${bench_what}"`
 	Dir      string        `placeholder:"DIR" help:"${bench_dir}"`
 	Cards    int           `default:"10000" placeholder:"N" help:"${bench_cards}"`
+	Counts   []int         `placeholder:"N,…" help:"${bench_counts}"`
 	Clients  []int         `placeholder:"N,…" help:"${bench_clients}"`
 	Duration time.Duration `default:"2s" help:"${bench_duration}"`
 	Rounds   int           `default:"5" placeholder:"N" help:"${bench_rounds}"`
 	Rate     float64       `placeholder:"FRACTION" help:"${bench_rate}"`
 	Memory   bool          `name:"allow-memory" help:"${bench_memory}"`
+	Store    string        `enum:"sqlite,postgres" default:"sqlite" placeholder:"sqlite|postgres" help:"${bench_store}"`
+	DSN      string        `name:"dsn" placeholder:"URL" help:"${bench_dsn}"`
 	PgBench  bool          `name:"pgbench" help:"${bench_pgbench}"`
 }
 
 // Run measures one thing, next to its baseline in the same run.
 func (c benchCommand) Run(ctx context.Context, s *session) error {
-	o := bench.Options{Clients: c.Clients, Duration: c.Duration, Rounds: c.Rounds, Cards: c.Cards, Dir: c.Dir, AllowMemory: c.Memory}
+	o := bench.Options{Clients: c.Clients, Duration: c.Duration, Rounds: c.Rounds, Cards: c.Cards, Dir: c.Dir, AllowMemory: c.Memory,
+		Store: c.Store, DSN: c.DSN}
+	if c.PgBench {
+		o.PgBench = func(pg bench.Pg) error {
+			if s.json {
+				return s.printJSON(s.out, pg)
+			}
+			fmt.Fprintln(s.out, s.wrapped(lang.Fill(lang.BenchPg, pg.Version, lang.Int(int64(pg.PerSecond)), pg.Clients, fmt.Sprintf("%.1f", pg.Ratio))))
+			return nil
+		}
+	}
 	if err := s.benchOn(c.Dir); err != nil {
 		return benchProblem(err)
 	}
@@ -34,6 +47,8 @@ func (c benchCommand) Run(ctx context.Context, s *session) error {
 	switch c.What {
 	case "authorize":
 		err = c.authorize(ctx, s, o)
+	case "cards":
+		err = c.reach(ctx, s, o)
 	case "store":
 		err = c.rates(s, func(each func(bench.Rate) error) error { return bench.Store(ctx, o, each) })
 	case "verify":
@@ -142,18 +157,7 @@ func (c benchCommand) authorize(ctx context.Context, s *session, o bench.Options
 	if err == nil && c.Rate > 0 {
 		err = c.open(ctx, s, o, best)
 	}
-	if err != nil || !c.PgBench {
-		return err
-	}
-	pg, err := bench.PgBench(ctx, o)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.printJSON(s.out, pg)
-	}
-	fmt.Fprintln(s.out, s.wrapped(lang.Fill(lang.BenchPg, pg.Version, lang.Int(int64(pg.PerSecond)))))
-	return nil
+	return err
 }
 
 // open offers a part of the maximum whether earlier requests are answered or not, and measures how long an answer takes from when it was due.
@@ -168,6 +172,27 @@ func (c benchCommand) open(ctx context.Context, s *session, o bench.Options, bes
 	fmt.Fprintln(s.out, s.wrapped(lang.Fill(lang.BenchOpen, fmt.Sprintf("%.0f%%", c.Rate*100), lang.Int(int64(found.Offered)),
 		lang.Int(int64(found.Answered)), micros(found.P50us), micros(found.P99us), micros(found.MaxUs))))
 	return nil
+}
+
+// reach prints how the rate depends on the number of cards.
+func (c benchCommand) reach(ctx context.Context, s *session, o bench.Options) error {
+	table := [][]string{{s.text(lang.BenchCards), s.text(lang.BenchRate), s.text(lang.BenchHalf), s.text(lang.BenchTail), s.text(lang.BenchCPU),
+		s.text(lang.BenchRatio), s.text(lang.BenchEnrol), s.text(lang.BenchStart)}}
+	progress := func(cards int) {
+		fmt.Fprintln(s.err, s.text(lang.Fill(lang.BenchEnrolling, lang.Int(int64(cards)))))
+	}
+	err := bench.Cards(ctx, o, c.Counts, progress, func(r bench.Reach) error {
+		if s.json {
+			return s.printJSON(s.out, r)
+		}
+		table = append(table, []string{lang.Int(int64(r.Cards)), lang.Int(int64(r.PerSecond)), micros(r.P50us), micros(r.P99us), micros(r.CPUus),
+			fmt.Sprintf("%.2f", r.Ratio), micros(r.EnrolSeconds * 1e6), micros(r.StartSeconds * 1e6)})
+		return nil
+	})
+	if err == nil && !s.json {
+		s.benchTable(table)
+	}
+	return err
 }
 
 func (c benchCommand) verify(ctx context.Context, s *session, o bench.Options) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tapnet/glossary"
 	"tapnet/internal/app"
@@ -14,7 +15,9 @@ import (
 type cardListCommand struct{ dataFlag }
 
 type cardReadCommand struct {
-	Name string `arg:"" help:"${card_name}"`
+	Name   string        `arg:"" optional:"" help:"${card_name}"`
+	Reader string        `placeholder:"NAME" help:"${tap_reader}"`
+	Wait   time.Duration `default:"30s" placeholder:"TIME" help:"${tap_wait}"`
 	dataFlag
 }
 
@@ -49,6 +52,12 @@ func (c cardListCommand) Run(ctx context.Context, s *session) (err error) {
 
 // Run reads a card as a stranger's reader would.
 func (c cardReadCommand) Run(ctx context.Context, s *session) (err error) {
+	if (c.Name == "") == (c.Reader == "") {
+		return &problem{code: exitUsage, what: lang.ReadWhich, next: lang.ReadWhichNext}
+	}
+	if c.Reader != "" {
+		return s.dumpReader(ctx, c.Reader, c.Wait)
+	}
 	world, err := openWorld(ctx, s, c.dir(s))
 	if err != nil {
 		return err

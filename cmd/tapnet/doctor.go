@@ -19,7 +19,8 @@ import (
 )
 
 type doctorCommand struct {
-	Data string `placeholder:"DIR" help:"${flag_data}"`
+	Data   string `placeholder:"DIR" help:"${flag_data}"`
+	Reader bool   `help:"${doctor_reader}"`
 }
 
 // health is how a check ended. A note does not keep tapnet from running.
@@ -36,6 +37,7 @@ type finding struct {
 	id              string
 	name            glossary.Term
 	health          health
+	reader          bool // about a card reader, which tapnet can do without
 	what, why, next glossary.Term
 }
 
@@ -82,6 +84,9 @@ func (c doctorCommand) Run(ctx context.Context, s *session) error {
 			s.code = exitNo
 		}
 	}
+	if c.Reader {
+		findings = append(findings, s.checkReaders(ctx)...)
+	}
 	if s.json {
 		return s.printJSON(s.out, s.doctorJSON(findings))
 	}
@@ -121,17 +126,21 @@ func (s *session) printDoctor(findings []finding) {
 		healthNote:   s.screen.Warn(s.text(lang.DoctorWarning)),
 		healthFailed: s.screen.Bad(s.text(lang.DoctorFailed)),
 	}
-	notes := false
+	notes, broken, deaf := false, false, false
 	for _, f := range findings {
 		notes = notes || f.health == healthNote
+		broken = broken || f.health == healthFailed && !f.reader
+		deaf = deaf || f.health == healthFailed && f.reader
 		t := &lang.Table{Indent: 1, Gap: 2, Min: []int{lang.Width(s.text(lang.DoctorFailed)), width}}
 		t.Row(words[f.health], s.text(f.name), s.text(f.what))
 		s.table(t)
 		s.because(s.out, f.why, f.next)
 	}
 	switch {
-	case s.code != exitDone:
+	case broken:
 		s.say(lang.DoctorNotFine)
+	case deaf:
+		s.say(lang.DoctorDeaf)
 	case notes:
 		s.say(lang.DoctorNotes)
 	default:

@@ -33,8 +33,9 @@ type grammar struct {
 }
 
 type cardCommand struct {
-	List cardListCommand `cmd:"" help:"${card_list}"`
-	Read cardReadCommand `cmd:"" help:"${card_read}"`
+	List  cardListCommand  `cmd:"" help:"${card_list}"`
+	Read  cardReadCommand  `cmd:"" help:"${card_read}"`
+	Serve cardServeCommand `cmd:"" help:"${card_serve}"`
 }
 
 func main() {

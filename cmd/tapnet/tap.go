@@ -20,16 +20,21 @@ import (
 )
 
 type tapCommand struct {
-	Card   string `required:"" placeholder:"NAME" help:"${tap_card}"`
-	At     string `required:"" placeholder:"MERCHANT" help:"${tap_at}"`
-	Amount string `required:"" placeholder:"299.00" help:"${tap_amount}"`
-	PIN    string `name:"pin" placeholder:"PIN" help:"${tap_pin}"`
-	AskPIN bool   `name:"ask-pin" help:"${tap_ask_pin}"`
+	Card   string        `placeholder:"NAME" help:"${tap_card}"`
+	Reader string        `placeholder:"NAME" help:"${tap_reader}"`
+	At     string        `required:"" placeholder:"MERCHANT" help:"${tap_at}"`
+	Amount string        `required:"" placeholder:"299.00" help:"${tap_amount}"`
+	PIN    string        `name:"pin" placeholder:"PIN" help:"${tap_pin}"`
+	AskPIN bool          `name:"ask-pin" help:"${tap_ask_pin}"`
+	Wait   time.Duration `default:"30s" placeholder:"TIME" help:"${tap_wait}"`
 	dataFlag
 }
 
 // Run taps. The answer is no when the merchant does not get the money.
 func (c tapCommand) Run(ctx context.Context, s *session) (err error) {
+	if (c.Card == "") == (c.Reader == "") {
+		return &problem{code: exitUsage, what: lang.TapWhich, next: lang.TapWhichNext}
+	}
 	request, err := c.request(s)
 	if err != nil {
 		return err
@@ -40,7 +45,7 @@ func (c tapCommand) Run(ctx context.Context, s *session) (err error) {
 	}
 	defer func() { err = errors.Join(err, world.close(ctx)) }()
 	world.announce(s)
-	result, err := world.Tap(ctx, request)
+	result, err := c.tap(ctx, s, world, request)
 	if err != nil {
 		return unknownName(err, c.Card, c.At)
 	}
@@ -63,7 +68,7 @@ func (c tapCommand) request(s *session) (app.TapRequest, error) {
 	amount, err := money.Parse(c.Amount, currency)
 	if err != nil || amount.Sign() <= 0 {
 		return r, &problem{code: exitUsage, what: lang.TapAmount, why: lang.TapAmountWhy,
-			next: lang.Fill(lang.TapAmountNext, printable(c.Card), printable(c.At)), err: err}
+			next: c.again(lang.TapAmountNext, lang.ReaderAmount, printable(c.At)), err: err}
 	}
 	r.Amount = amount
 	digits := c.PIN
@@ -188,7 +193,7 @@ func refusal(c tapCommand, r app.TapResult) *problem {
 			why = lang.AmountTerm(r.Amount)
 		}
 		p.what, p.why = lang.Fill(lang.TapLinePIN, why), glossary.Term{}
-		p.next = lang.Fill(lang.TapGiveAmount, c.Card, c.At, r.Amount.Decimal())
+		p.next = c.again(lang.TapGiveAmount, lang.ReaderPIN, c.At, r.Amount.Decimal())
 		return p
 	case r.Outcome == app.OutcomeReversed:
 		p.what = lang.Fill(lang.TapLineReversed, r.Reason)

@@ -21,6 +21,9 @@ type upCommand struct {
 	Roles  []string          `placeholder:"ROLE,…" help:"${up_roles}"`
 	Listen map[string]string `mapsep:"," placeholder:"ROLE=ADDRESS,…" help:"${up_listen}"`
 	World  string            `name:"profile" placeholder:"FILE" help:"${up_profile}"`
+	Store  string            `env:"TAPNET_STORE" placeholder:"URL" help:"${up_store}"`
+	Shards int               `name:"issuer-shards" placeholder:"N" help:"${up_shards}"`
+	Node   string            `placeholder:"NAME" help:"${up_node}"`
 	dataFlag
 }
 
@@ -114,7 +117,7 @@ func (c upCommand) options(s *session) (app.Options, error) {
 		}
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return app.Options{Profile: profile, Dir: c.dir(s), Roles: roles, Listen: listen, Log: log}, nil
+	return app.Options{Profile: profile, Dir: c.dir(s), Roles: roles, Listen: listen, Log: log, Store: c.Store, Shards: c.Shards, Node: c.Node}, nil
 }
 
 // profile is the world that the file describes, or the one that comes with the program.
@@ -139,6 +142,10 @@ func upProblem(err error, dir string) error {
 	switch {
 	case errors.Is(err, app.ErrInUse):
 		return &problem{code: exitEnvironment, what: lang.Fill(lang.UpInUse, dir), next: lang.UpInUseNext, err: err}
+	case errors.Is(err, app.ErrStore):
+		return &problem{code: exitEnvironment, what: lang.UpStore, why: lang.Verbatim(err.Error()), next: lang.UpStoreNext, err: err}
+	case errors.Is(err, app.ErrShards):
+		return &problem{code: exitUsage, what: lang.UpShards, why: lang.Verbatim(err.Error()), next: lang.UpShardsNext, err: err}
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &problem{code: exitEnvironment, what: lang.UpPort, why: lang.Verbatim(err.Error()), next: lang.UpListenNext, err: err}
 	}

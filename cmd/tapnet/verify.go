@@ -16,7 +16,8 @@ import (
 )
 
 type verifyCommand struct {
-	Dir     string `arg:"" name:"dir" help:"${verify_dir}"`
+	Dir     string `arg:"" name:"dir" optional:"" help:"${verify_dir}"`
+	Store   string `env:"TAPNET_STORE" placeholder:"URL" help:"${verify_store}"`
 	Settled bool   `help:"${verify_settled}"`
 	Since   string `placeholder:"FILE" help:"${verify_since}"`
 	Most    int    `default:"100" placeholder:"N" help:"${verify_most}"`
@@ -27,6 +28,9 @@ const maxReportBytes = 64 << 20
 
 // Run verifies a data directory. The answer is no when a row does not hold.
 func (c verifyCommand) Run(ctx context.Context, s *session) error {
+	if c.Dir == "" && c.Store == "" {
+		return &problem{code: exitUsage, what: lang.Fill(lang.UsageArgumentMissing, "DIR"), next: lang.Verbatim("tapnet verify --help")}
+	}
 	if c.Most < 1 {
 		return &problem{code: exitUsage, what: lang.Fill(lang.UsageFlagValue, "--most"), why: lang.VerifyMostWhy, next: lang.Verbatim("tapnet verify --help")}
 	}
@@ -41,7 +45,7 @@ func (c verifyCommand) Run(ctx context.Context, s *session) error {
 			progress.tell(lang.Fill(lang.VerifyProgress, lang.Int(int64(done)), lang.Int(int64(of))))
 		}
 	}
-	report, err := app.Verify(ctx, c.Dir, options)
+	report, err := c.verify(ctx, options)
 	progress.end()
 	if err != nil {
 		return c.problem(ctx, err)
@@ -56,11 +60,20 @@ func (c verifyCommand) Run(ctx context.Context, s *session) error {
 	return nil
 }
 
+func (c verifyCommand) verify(ctx context.Context, o verify.Options) (verify.Report, error) {
+	if c.Store != "" {
+		return app.VerifyStore(ctx, c.Store, c.Dir, o)
+	}
+	return app.Verify(ctx, c.Dir, o)
+}
+
 func (c verifyCommand) problem(ctx context.Context, err error) error {
 	dir := printable(c.Dir)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, app.ErrStore):
+		return &problem{code: exitEnvironment, what: lang.UpStore, why: lang.Verbatim(err.Error()), next: lang.UpStoreNext, err: err}
 	case errors.Is(err, verify.ErrNoJournals), errors.Is(err, fs.ErrNotExist), errors.Is(err, journalsql.ErrNotJournal):
 		return &problem{code: exitEnvironment, what: lang.Fill(lang.VerifyNoDir, dir), why: lang.Verbatim(err.Error()), next: lang.VerifyNoDirNext, err: err}
 	}

@@ -21,6 +21,7 @@ import (
 
 // World is a running network as commands see it: in this process, or behind a control socket.
 type World interface {
+	ReaderWorld
 	Tap(ctx context.Context, r TapRequest) (TapResult, error)
 	Cards(ctx context.Context) ([]CardInfo, error)
 	ReadCard(ctx context.Context, name string) (CardReading, error)
@@ -68,7 +69,7 @@ func (n *Network) ServeControl(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
 	}
 	server := &http.Server{
-		Handler: n.controlHandler(), ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
+		Handler: n.readerHandler(ctx, n.controlHandler()), ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
 		ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelWarn),
 	}
 	var stopped sync.WaitGroup

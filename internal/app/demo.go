@@ -215,12 +215,12 @@ func (s *story) digest(ctx context.Context) (string, error) {
 // Books gives every account of every member of this process.
 func (n *Network) Books(ctx context.Context) ([]BookLine, error) {
 	var lines []BookLine
-	add := func(member string, node *node, book *ledger.Book) error {
+	add := func(member string, node *node, book *ledger.Book, title func(ledger.Account) string) error {
 		return node.look(ctx, func() {
 			for line := range book.Lines() {
 				b := line.Balance
 				lines = append(lines, BookLine{
-					Member: member, Account: line.Spec.Name,
+					Member: member, Account: title(line.Account),
 					Posted:  money.New(b.CreditsPosted-b.DebitsPosted, n.options.Profile.Money()),
 					Pending: money.New(b.CreditsPending-b.DebitsPending, n.options.Profile.Money()),
 				})
@@ -229,13 +229,18 @@ func (n *Network) Books(ctx context.Context) ([]BookLine, error) {
 	}
 	for _, i := range n.options.Profile.Issuers {
 		if node := n.issuers[i.Institution]; node != nil {
-			if err := add(i.Name, node.node, node.core.Book()); err != nil {
+			if err := add(i.Name, node.node, node.core.Book(), node.core.AccountTitle); err != nil {
 				return nil, err
 			}
 		}
 	}
 	if n.acquirer != nil {
-		if err := add(n.options.Profile.Acquirer.Name, n.acquirer.node, n.acquirer.core.Book()); err != nil {
+		book := n.acquirer.core.Book()
+		title := func(a ledger.Account) string {
+			spec, _ := book.Spec(a)
+			return spec.Name
+		}
+		if err := add(n.options.Profile.Acquirer.Name, n.acquirer.node, book, title); err != nil {
 			return nil, err
 		}
 	}

@@ -79,7 +79,7 @@ var messageSeal = []keySpec{{keyMessageSeal, hsm.UsageData, hsm.ModeBoth, hsm.AE
 
 // newVaults makes the HSMs of a world and the keys they start with. Master keys between two parties are made once and given to both, which is the part of
 // a key ceremony that a test world may skip.
-func newVaults(p *personalization.Profile, random randomness) (vaults, error) {
+func newVaults(p *personalization.Profile, shards int, random randomness) (vaults, error) {
 	v := vaults{}
 	make1 := func(id string, specs []keySpec) error {
 		v[id] = hsm.New(random.source("hsm " + id))
@@ -103,6 +103,9 @@ func newVaults(p *personalization.Profile, random randomness) (vaults, error) {
 	}
 	for _, i := range p.Issuers {
 		errs = append(errs, v.share(sideNetwork, p.Switch, i.Institution, random))
+		for shard := range shards {
+			errs = append(errs, v.shareStation(p.Switch, i.Institution, stationOf(i.Institution, shard), random))
+		}
 	}
 	errs = append(errs, v.share(sideNetwork, p.Switch, p.Acquirer.Institution, random))
 	for _, m := range p.Merchants {
@@ -140,7 +143,7 @@ const (
 )
 
 // openVaults reads the key files of a data directory, or makes and saves new keys when there are none.
-func openVaults(dir string, p *personalization.Profile, random randomness) (vaults, error) {
+func openVaults(dir string, p *personalization.Profile, shards int, random randomness) (vaults, error) {
 	passphrase, err := openPassphrase(dir)
 	if err != nil {
 		return nil, err
@@ -148,7 +151,7 @@ func openVaults(dir string, p *personalization.Profile, random randomness) (vaul
 	defer clear(passphrase)
 	keys := filepath.Join(dir, keyDirectory)
 	if _, err := os.Stat(filepath.Join(keys, p.Switch+".hsm")); errors.Is(err, fs.ErrNotExist) {
-		return createVaults(keys, passphrase, p, random)
+		return createVaults(keys, passphrase, p, shards, random)
 	}
 	v := vaults{}
 	for _, id := range institutions(p) {
@@ -156,14 +159,14 @@ func openVaults(dir string, p *personalization.Profile, random randomness) (vaul
 			return nil, fmt.Errorf("open keys of %s: %w", id, err)
 		}
 	}
-	return v, nil
+	return v, v.checkStations(p, shards)
 }
 
-func createVaults(keys string, passphrase []byte, p *personalization.Profile, random randomness) (vaults, error) {
+func createVaults(keys string, passphrase []byte, p *personalization.Profile, shards int, random randomness) (vaults, error) {
 	if err := os.MkdirAll(keys, 0o700); err != nil {
 		return nil, fmt.Errorf("make key directory: %w", err)
 	}
-	v, err := newVaults(p, random)
+	v, err := newVaults(p, shards, random)
 	if err != nil {
 		return nil, err
 	}

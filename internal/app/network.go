@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tapnet/card"
@@ -19,7 +20,6 @@ import (
 	"tapnet/internal/hsm/keyring"
 	"tapnet/internal/issuer"
 	"tapnet/internal/journal"
-	"tapnet/internal/journal/journalsql"
 	"tapnet/internal/link"
 	"tapnet/internal/memnet"
 	"tapnet/internal/personalization"
@@ -44,6 +44,17 @@ type Options struct {
 	// Trace keeps what happened; nil makes one.
 	Trace *trace.Store
 	Log   *slog.Logger
+	// Store is where the journals are kept: empty for SQLite files in Dir, or the URL of a PostgreSQL database.
+	Store string
+	// Shards cuts the journal of each issuer into so many, each with a writer of its own on one of the nodes that run the issuers on one PostgreSQL
+	// database; zero leaves it whole. The switch must be told the same number. It is fixed with the keys of the world.
+	Shards int
+	// Node names this process among those nodes; empty makes a name.
+	Node string
+	// LeaseTerm is how long a node may be silent before others take its shards over; zero is DefaultLeaseTerm.
+	LeaseTerm time.Duration
+	// AnswerWithin is how long the switch waits for an issuer; zero is its default. The acquirer and the tills wait half as long again each.
+	AnswerWithin time.Duration
 	// Quiet links ask for no echo and do not close idle terminals: for worlds whose clock stands still.
 	Quiet bool
 }
@@ -66,6 +77,8 @@ type Network struct {
 	committed   commits
 	failed      chan error // why a role stopped for good
 	taps        tapNumbers
+	stores      stores
+	shards      *shardKeeper
 	background
 }
 
@@ -114,6 +127,9 @@ func start(ctx context.Context, o Options, connected func(dialler, listener *mem
 			return nil, fmt.Errorf("app: there is no role %q, only %v", role, Roles())
 		}
 	}
+	if err := checkShards(o.Profile, o.Shards); err != nil {
+		return nil, fmt.Errorf("app: %w", err)
+	}
 	n := &Network{
 		options: o, random: randomness{o.Seed}, trace: o.Trace, memory: memnet.New(o.Clock), issuers: map[string]*issuerNode{}, tills: map[string]*tillNode{},
 		holders: map[string]*holder{}, addresses: map[string]string{}, failed: make(chan error, 1),
@@ -134,12 +150,16 @@ func (n *Network) build(ctx context.Context) error {
 		}
 		n.stops = append(n.stops, n.trace.Close)
 	}
-	if n.vaults, err = openVaults(n.options.Dir, n.options.Profile, n.random); err != nil {
+	if n.vaults, err = openVaults(n.options.Dir, n.options.Profile, n.options.Shards, n.random); err != nil {
 		return err
 	}
 	if err := n.issueCards(); err != nil {
 		return err
 	}
+	if n.stores, err = openStores(ctx, n.options); err != nil {
+		return err
+	}
+	n.stops = append(n.stops, n.stores.close)
 	for _, step := range []struct {
 		role  string
 		start func(context.Context) error
@@ -151,7 +171,7 @@ func (n *Network) build(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", step.role, err)
 		}
 	}
-	if err := n.describe(); err != nil {
+	if err := n.describe(ctx); err != nil {
 		return fmt.Errorf("describe the data directory: %w", err)
 	}
 	return nil
@@ -180,18 +200,13 @@ func (n *Network) issueCards() error {
 
 // startNode opens a role's journal and starts it.
 func (n *Network) startNode(ctx context.Context, name, id string, role Role) (*node, error) {
-	journals := filepath.Join(n.options.Dir, "journals")
-	if err := os.MkdirAll(journals, 0o700); err != nil {
-		return nil, fmt.Errorf("make journal directory: %w", err)
-	}
-	store, err := journalsql.Open(ctx, filepath.Join(journals, name+".db"))
+	store, err := n.stores.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	node := newNode(nodeConfig{name: name, shown: n.nameOf(id), role: role, store: store, clock: n.options.Clock, log: n.options.Log, told: n.traceRows,
 		broke: n.breakDown})
 	node.send = func(peer string, _ unionpay.Message) error { return fmt.Errorf("%w: %s", link.ErrNotConnected, peer) }
-	n.nodes = append(n.nodes, node)
 	return node, nil
 }
 
@@ -200,6 +215,7 @@ func (n *Network) run(ctx context.Context, node *node) error {
 	if err := node.start(ctx); err != nil {
 		return errors.Join(err, node.store.Close())
 	}
+	n.nodes = append(n.nodes, node)
 	n.stops = append(n.stops, node.stop)
 	return nil
 }
@@ -223,6 +239,9 @@ func (n *Network) startSwitch(ctx context.Context) error {
 }
 
 func (n *Network) startIssuers(ctx context.Context) error {
+	if n.options.Shards > 0 {
+		return n.startShards(ctx)
+	}
 	for _, i := range n.options.Profile.Issuers {
 		role, ring, err := n.newIssuer(i)
 		if err != nil {
@@ -241,7 +260,7 @@ func (n *Network) startIssuers(ctx context.Context) error {
 			return err
 		}
 		n.issuers[i.Institution] = &issuerNode{node, role}
-		if err := n.enrol(ctx, n.issuers[i.Institution]); err != nil {
+		if err := n.enrol(ctx, n.issuers[i.Institution], i.Institution, func(*holder) bool { return true }); err != nil {
 			return err
 		}
 		if err := n.connect(ctx, dialer, node.name); err != nil {
@@ -251,11 +270,11 @@ func (n *Network) startIssuers(ctx context.Context) error {
 	return nil
 }
 
-// enrol gives the issuer the cards it does not know yet.
-func (n *Network) enrol(ctx context.Context, node *issuerNode) error {
+// enrol gives the issuer the cards of an institution that are its and that it does not know yet.
+func (n *Network) enrol(ctx context.Context, node *issuerNode, institution string, its func(*holder) bool) error {
 	for _, spec := range n.options.Profile.Cards {
 		record := n.holders[spec.Name].personal.Record
-		if spec.Issuer != node.core.Institution() {
+		if spec.Issuer != institution || !its(n.holders[spec.Name]) {
 			continue
 		}
 		var known bool
@@ -384,6 +403,26 @@ func (n *Network) listen(role string) (net.Listener, error) {
 type dialer struct {
 	*link.Dialer
 	up chan struct{}
+	// may, when set, is asked before each call whether it is still this node's to make.
+	may atomic.Pointer[func(ctx context.Context) (bool, error)]
+}
+
+// allow sets the question that is asked before each call.
+func (d *dialer) allow(may func(ctx context.Context) (bool, error)) { d.may.Store(&may) }
+
+// errNotOurs says that another node makes the call.
+var errNotOurs = errors.New("app: another node has this link")
+
+func (d *dialer) allowed(ctx context.Context) error {
+	may := d.may.Load()
+	if may == nil {
+		return nil
+	}
+	ours, err := (*may)(ctx)
+	if err == nil && !ours {
+		err = errNotOurs
+	}
+	return err
 }
 
 // dial prepares the connection of a role to another.
@@ -396,6 +435,9 @@ func (n *Network) dial(node *node, role, name, merchant, peer string, dialect un
 	d.Dialer, err = link.NewDialer(link.DialerConfig{
 		Session: session,
 		Dial: func(ctx context.Context) (net.Conn, error) {
+			if err := d.allowed(ctx); err != nil {
+				return nil, err
+			}
 			if n.options.Listen == nil {
 				return n.memory.Dial(ctx, role)
 			}

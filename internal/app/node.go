@@ -60,6 +60,21 @@ func (i inspectable) Handle(now time.Time, ev *journal.Event, step *journal.Step
 	i.Role.Handle(now, ev, step)
 }
 
+// Open implements journal.Keeper for a role that is one; any other keeps everything in memory.
+func (i inspectable) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
+	if keeper, ok := i.Role.(journal.Keeper); ok {
+		return keeper.Open(ctx, archive, watermark)
+	}
+	return nil
+}
+
+// WriteBack implements journal.Keeper.
+func (i inspectable) WriteBack(back *journal.Back, rows int, durable uint64) {
+	if keeper, ok := i.Role.(journal.Keeper); ok {
+		keeper.WriteBack(back, rows, durable)
+	}
+}
+
 // onCommit tells of every row that has become durable.
 type onCommit struct {
 	journal.Store
@@ -67,8 +82,8 @@ type onCommit struct {
 }
 
 // Commit makes the rows durable, then tells.
-func (s onCommit) Commit(ctx context.Context, epoch uint64, rows []journal.Row) error {
-	if err := s.Store.Commit(ctx, epoch, rows); err != nil {
+func (s onCommit) Commit(ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
+	if err := s.Store.Commit(ctx, epoch, rows, back); err != nil {
 		return err
 	}
 	s.told(rows)

@@ -40,10 +40,11 @@ func (n *Network) newSwitch() (Role, *keyring.Ring, error) {
 	}
 	var routes []interchange.Route
 	for _, i := range p.Issuers {
-		routes = append(routes, interchange.Route{Prefix: i.Prefix, Issuer: i.Institution})
+		routes = append(routes, interchange.Route{Prefix: i.Prefix, Issuer: i.Institution, Stations: stationsOf(i.Institution, n.options.Shards)})
 	}
 	role, err := interchange.New(interchange.Deps{
 		Institution: p.Switch, Routes: routes, Vault: n.vaults[p.Switch], PINKey: ring.PINKey, SealKey: keyMessageSeal, Calendar: calendar(),
+		AnswerWithin: n.options.AnswerWithin,
 	})
 	return role, ring, err
 }
@@ -53,13 +54,18 @@ func (n *Network) newIssuer(i personalization.Issuer) (*issuer.Issuer, *keyring.
 	if err != nil {
 		return nil, nil, err
 	}
-	role, err := issuer.New(issuer.Deps{
-		Institution: i.Institution, Vault: n.vaults[i.Institution], Calendar: calendar(), Currency: n.currencyNumber(),
+	role, err := n.newIssuerAt(i.Institution, i.Institution, ring)
+	return role, ring, err
+}
+
+// newIssuerAt is the bank as a member of the network: the institution, or one of its stations, with the institution's keys.
+func (n *Network) newIssuerAt(member, institution string, ring *keyring.Ring) (*issuer.Issuer, error) {
+	return issuer.New(issuer.Deps{
+		Institution: member, Vault: n.vaults[institution], Calendar: calendar(), Currency: n.currencyNumber(),
 		Keys: issuer.KeyNames{
 			MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: ring.PINKey,
 		},
 	})
-	return role, ring, err
 }
 
 // newAcquirer has two rings: one for its terminals, one for the switch.
@@ -74,6 +80,7 @@ func (n *Network) newAcquirer() (role *acquirer.Acquirer, terminals, network *ke
 	}
 	deps := acquirer.Deps{
 		Institution: id, Switch: p.Switch, Vault: n.vaults[id], SealKey: keyMessageSeal, Calendar: calendar(), Currency: n.currencyNumber(),
+		AnswerWithin: n.options.AnswerWithin * 3 / 2,
 		PINKey: func(peer string) string {
 			if peer == p.Switch {
 				return network.PINKey(peer)
@@ -103,6 +110,7 @@ func (n *Network) newTill(m personalization.Merchant) (*pos.Till, *keyring.Ring,
 		Terminal: m.Terminal, Merchant: m.ID, Acquirer: p.Acquirer.Institution, Vault: n.vaults[m.Terminal],
 		PINKey: ring.PINKey(p.Acquirer.Institution), SealKey: keyMessageSeal, Calendar: calendar(),
 		NoPINLimit: money.New(issuer.NoPINLimitMinor(calendar().BusinessDate(n.options.Clock.Now())), p.Money()), Tap: tap,
+		AnswerWithin: n.options.AnswerWithin * 9 / 4,
 	})
 	return till, ring, err
 }

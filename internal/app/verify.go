@@ -16,12 +16,8 @@ import (
 	"tapnet/internal/verify"
 )
 
-// describe writes into the data directory whose journals lie there, for verify: once they do, so that one that is missing later is missed.
-func (n *Network) describe() error {
-	world, err := verify.ReadWorld(n.options.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+// describe writes beside the journals whose they are, for verify: once they are there, so that one that is missing later is missed.
+func (n *Network) describe(ctx context.Context) error {
 	p := n.options.Profile
 	own := verify.World{Profile: p.Name, Zone: verify.ZoneOf(calendar())}
 	add := func(role, journal, as, name string) {
@@ -31,7 +27,9 @@ func (n *Network) describe() error {
 	}
 	add(RoleSwitch, RoleSwitch, verify.Switch, p.Switch)
 	for _, i := range p.Issuers {
-		add(RoleIssuer, RoleIssuer+"-"+i.Institution, verify.Issuer, i.Institution)
+		for _, member := range membersOf(i.Institution, n.options.Shards) {
+			add(RoleIssuer, RoleIssuer+"-"+member, verify.Issuer, member)
+		}
 	}
 	add(RoleAcquirer, RoleAcquirer, verify.Acquirer, p.Acquirer.Institution)
 	for place, m := range p.Merchants {
@@ -40,12 +38,7 @@ func (n *Network) describe() error {
 			own.Merchants = append(own.Merchants, verify.MerchantAccount{Terminal: m.Terminal, Account: acquirer.AccountMerchants + ledger.Account(place)})
 		}
 	}
-	world.Add(own)
-	text, err := verify.MarshalWorld(world)
-	if err != nil {
-		return err
-	}
-	return replaceFile(filepath.Join(n.options.Dir, verify.WorldFile), text)
+	return n.stores.describe(ctx, own)
 }
 
 // Verify checks the journals of a data directory, and the chips whose memories lie there.

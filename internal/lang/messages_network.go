@@ -90,7 +90,17 @@ var (
 	UpFails      = glossary.Term{EN: "The network could not start.", ZH: "网络无法启动。"}
 	UpStopFails  = glossary.Term{EN: "The network did not stop cleanly.", ZH: "网络未能正常停止。"}
 	UpBroke      = glossary.Term{EN: "The network stopped by itself.", ZH: "网络自行停止。"}
-	UpRestart    = glossary.Term{EN: "tapnet up    opens the same data again", ZH: "tapnet up    重新打开同一数据"}
+	UpStore      = glossary.Term{EN: "The journals cannot be kept in that database.", ZH: "无法在该数据库中保存日志。"}
+	UpStoreNext  = glossary.Term{
+		EN: "start the server or correct --store postgres://user@host/database; without --store the journals are files in the data directory",
+		ZH: "启动服务器，或改正 --store postgres://用户@主机/数据库；不带 --store 时日志为数据目录中的文件",
+	}
+	UpShards     = glossary.Term{EN: "The issuers cannot be cut like that.", ZH: "无法这样划分发卡行。"}
+	UpShardsNext = glossary.Term{
+		EN: "give every node and the switch the same --issuer-shards as when the world was made, or another --data directory",
+		ZH: "各节点和转接中心须使用建立时的 --issuer-shards，或换一个 --data 目录",
+	}
+	UpRestart = glossary.Term{EN: "tapnet up    opens the same data again", ZH: "tapnet up    重新打开同一数据"}
 )
 
 // trace.
