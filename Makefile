@@ -1,5 +1,5 @@
 # Thin on purpose: the work is in scripts/, which also runs without make.
-.PHONY: test check fuzz bench thirdparty
+.PHONY: test check fuzz bench thirdparty kill
 
 test:
 	@scripts/test
@@ -17,3 +17,7 @@ bench:
 
 thirdparty:
 	@scripts/thirdparty
+
+# KILLS=1000 make kill
+kill:
+	@scripts/kill
