@@ -1,9 +1,9 @@
 package acquirer
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"tapnet/glossary"
@@ -33,8 +33,7 @@ type Terminal struct {
 // Vault is what the acquirer asks of its HSM.
 type Vault interface {
 	TranslatePIN(from, to string, block pinblock.Block, n pan.Number) (pinblock.Block, hsm.PINResult, error)
-	SealData(name, context string, data []byte) ([]byte, error)
-	OpenData(name, context string, sealed []byte) ([]byte, error)
+	delivery.Sealer
 }
 
 // Deps is what an acquirer needs from outside.
@@ -50,16 +49,14 @@ type Deps struct {
 	Currency    uint16 // ISO 4217 number of the books
 	// AnswerWithin is how long the switch may take; zero means answerWithinDefault.
 	AnswerWithin time.Duration
+	// Capacity bounds what is kept in memory of payments and reversals that have ended.
+	Capacity journal.Capacity
 }
 
 const (
 	// answerWithinDefault is longer than the switch waits and shorter than a terminal does [REF 6.5].
 	answerWithinDefault = 45 * time.Second
 	sealContext         = "acquirer message"
-	timerAnswer         = "answer "
-	// timerPickUp tries again to open, after a restart, what the HSM could not open.
-	timerPickUp = "pick up"
-	pickUpAfter = 30 * time.Second
 	// traceModulus keeps system trace audit numbers within field 11's six digits.
 	traceModulus = 999_999
 )
@@ -70,6 +67,7 @@ type Acquirer struct {
 	terminals map[string]int // terminal → place of its merchant
 	state     *state
 	queue     delivery.Queue
+	envelope  delivery.Envelope
 	// closed are keys of payments, and closedReversals of reversals, that the HSM could not open after a restart.
 	closed, closedReversals []string
 }
@@ -97,22 +95,42 @@ func New(deps Deps) (*Acquirer, error) {
 		}
 		terminals[t.ID] = place
 	}
-	return &Acquirer{deps: deps, terminals: terminals, state: newState(deps.Merchants, deps.Currency)}, nil
+	return &Acquirer{
+		deps: deps, terminals: terminals, state: newState(deps.Merchants, deps.Currency, deps.Capacity),
+		envelope: delivery.Envelope{Vault: deps.Vault, Key: deps.SealKey, Context: sealContext, Dialect: unionpay.Switch},
+	}, nil
 }
 
 // Finding is what Prepare found out about a terminal's request.
 type Finding struct {
-	pin    *pinblock.Block
-	refuse unionpay.ResponseCode
+	pin     *pinblock.Block
+	refuse  unionpay.ResponseCode
+	earlier journal.Recall[*payment] // what the journal says of the key, when memory may have forgotten it
 }
 
-// Prepare translates the PIN from the terminal's key into the zone of the switch.
+// reversalFinding is what Prepare found out about a terminal's reversal.
+type reversalFinding struct {
+	own      journal.Recall[received]
+	original journal.Recall[*payment]
+}
+
+// Prepare translates the PIN from the terminal's key into the zone of the switch, and looks for payments that memory may have forgotten.
 func (a *Acquirer) Prepare(ev *journal.Event) {
-	m, ok := ev.Message.(*unionpay.FinancialRequest)
-	if !ok {
-		return
+	switch m := ev.Message.(type) {
+	case *unionpay.FinancialRequest:
+		if a.speaksFor(ev.From, m.Terminal) {
+			a.prepareRequest(ev, m)
+		}
+	case *unionpay.ReversalRequest:
+		if a.speaksFor(ev.From, m.Terminal) {
+			ev.Finding = &reversalFinding{a.state.taken.Foresee(unionpay.TerminalKey(m), a.state.lookTaken),
+				a.state.payments.Foresee(unionpay.OriginalKey(m), a.state.look)}
+		}
 	}
-	f := &Finding{}
+}
+
+func (a *Acquirer) prepareRequest(ev *journal.Event, m *unionpay.FinancialRequest) {
+	f := &Finding{earlier: a.state.payments.Foresee(unionpay.TerminalKey(m), a.state.look)}
 	ev.Finding = f
 	if m.PINBlock == nil {
 		return
@@ -144,25 +162,13 @@ func (a *Acquirer) Handle(now time.Time, ev *journal.Event, step *journal.Step) 
 		a.acknowledged(now, ev, m, step)
 		return
 	}
-	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
-		a.timeout(now, key, step)
-		return
-	}
-	if ev.Timer == timerPickUp {
-		a.pickUp(a.closed, a.closedReversals, step)
-		return
-	}
-	a.queue.Fire(ev.Timer, step)
+	a.queue.Due(ev.Timer, step, func(key string) { a.timeout(now, key, step) }, func() { a.pickUp(a.closed, a.closedReversals, step) })
 }
 
-// append makes a decided row part of the step and of the state; a row that the state refuses is a bug.
+// append makes a decided row part of the step and of the state.
 func (a *Acquirer) append(step *journal.Step, now time.Time, row journal.Row) {
-	row.At = now.UTC().Truncate(time.Microsecond)
 	row.BusinessDate = a.deps.Calendar.BusinessDate(now)
-	row.Seq = step.Append(row)
-	if err := a.state.apply(&row); err != nil {
-		panic("acquirer: own decision does not apply: " + err.Error())
-	}
+	step.Decide(now, row, a.state.apply)
 }
 
 func row(kind journal.Kind, p *unionpay.Payment) journal.Row {
@@ -192,17 +198,25 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		return
 	}
 	key, content := unionpay.TerminalKey(m), unionpay.ContentHash(m)
-	if first := a.state.payments[key]; first != nil {
+	finding, _ := ev.Finding.(*Finding)
+	var foreseen journal.Recall[*payment]
+	if finding != nil {
+		foreseen = finding.earlier
+	}
+	first, known, err := a.state.payments.Find(key, foreseen, a.state.look)
+	if err != nil {
+		return // nobody knows whether this is a repeat: no answer is better than a second one
+	}
+	if known {
 		a.repeat(ev, m, first, content, step)
 		return
 	}
-	finding, _ := ev.Finding.(*Finding)
 	refuse := a.vet(m, finding)
 	var forward *unionpay.FinancialRequest
 	var sealed []byte
 	if refuse == "" {
 		forward = a.forwardOf(now, m)
-		if sealed = a.seal(forward); sealed == nil {
+		if sealed = a.envelope.Seal(forward); sealed == nil {
 			refuse = unionpay.SystemFault
 		}
 	}
@@ -225,14 +239,14 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 	}
 	a.append(step, now, r)
 	kept := *forward
-	a.state.payments[key].forward = &kept
+	a.state.network[r.Payment].forward = &kept
 	if isUpload(m) {
 		a.queue.Send(r.Payment, a.deps.Switch, forward, step)
 		return
 	}
 	forward.PINBlock = finding.pin
 	step.Emit(journal.Effect{To: a.deps.Switch, Message: forward})
-	step.Emit(journal.Effect{Timer: timerAnswer + key, After: a.deps.AnswerWithin})
+	step.Emit(delivery.Await(key, a.deps.AnswerWithin))
 }
 
 // speaksFor reports whether a peer may send messages of a terminal: only the terminal itself may.
@@ -255,7 +269,7 @@ func isUpload(m *unionpay.FinancialRequest) bool {
 
 // repeat gives the first answer again; while there is none yet, the answer that is on its way serves both.
 func (a *Acquirer) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *payment, content [16]byte, step *journal.Step) {
-	answer := first.answer
+	answer := first.given()
 	switch {
 	case first.content == [16]byte{}:
 		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it came
@@ -273,7 +287,7 @@ func (a *Acquirer) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first
 func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.FinancialResponse, step *journal.Step) {
 	key := unionpay.NetworkKey(m)
 	p := a.state.network[key]
-	if p == nil || p.status != pending || ev.From != a.deps.Switch || p.forward == nil {
+	if p == nil || ev.From != a.deps.Switch || p.forward == nil {
 		return // late, unknown or from somebody else: nothing changes, the trace shows the message
 	}
 	if p.upload && (!delivery.Definite(m.Response) || !a.queue.Acknowledged(key, ev.From, step)) {
@@ -282,7 +296,7 @@ func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.Financ
 	forward, answer := p.forward, unionpay.AnswerOf(&m.Payment)
 	answer.RRN = forward.RRN
 	r := row(journal.Answered, &forward.Payment)
-	r.Linked, r.Payment, r.Reason, r.Answer, r.STAN = p.seq, key, answer.Response.Pack(), answer.AppendBinary(nil), p.stan
+	r.Key, r.Linked, r.Payment, r.Reason, r.Answer, r.STAN = p.key+endMark, p.seq, key, answer.Response.Pack(), answer.AppendBinary(nil), p.stan
 	if answer.Response.Approved() {
 		r.Debit, r.Credit, r.Phase = AccountScheme, a.merchantAccount(p.terminal), ledger.Pending
 		if p.upload {
@@ -290,21 +304,22 @@ func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.Financ
 		}
 	}
 	a.append(step, now, r)
-	step.Emit(journal.Effect{Timer: timerAnswer + p.key, After: -1})
+	step.Emit(delivery.Awaited(p.key))
 	step.Emit(journal.Effect{To: p.terminal, Message: unionpay.Respond(terminalRequest(forward, p.stan), answer)})
 }
 
 // timeout reverses a payment that the switch did not answer in time, and tells the terminal.
 func (a *Acquirer) timeout(now time.Time, key string, step *journal.Step) {
-	p := a.state.payments[key]
-	if p == nil || p.status != pending || p.upload || p.forward == nil {
+	p, known := a.state.payments.Get(key)
+	if !known || p.status != pending || p.upload || p.forward == nil {
 		return
 	}
 	forward := p.forward
 	m := reversalOf(forward, unionpay.ReasonTimeout)
 	answer := unionpay.Answer{Response: unionpay.IssuerTimeout, SettlementDate: a.monthDay(now), RRN: forward.RRN}
 	r := row(journal.TimedOut, &forward.Payment)
-	r.Linked, r.Payment, r.Reason, r.Answer, r.STAN = p.seq, unionpay.NetworkKey(m), answer.Response.Pack(), answer.AppendBinary(nil), p.stan
+	r.Key, r.Linked, r.Payment, r.STAN = p.key+endMark, p.seq, unionpay.NetworkKey(m), p.stan
+	r.Reason, r.Answer = answer.Response.Pack(), answer.AppendBinary(nil)
 	a.append(step, now, r)
 	step.Emit(journal.Effect{To: p.terminal, Message: unionpay.Respond(terminalRequest(forward, p.stan), answer)})
 	a.queue.Send(r.Payment, a.deps.Switch, m, step)
@@ -321,8 +336,23 @@ func (a *Acquirer) merchantAccount(terminal string) ledger.Account {
 	return firstMerchant + ledger.Account(a.terminals[terminal])
 }
 
+// Open implements journal.Keeper.
+func (a *Acquirer) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
+	return a.state.begin(ctx, archive, watermark)
+}
+
+// WriteBack implements journal.Keeper.
+func (a *Acquirer) WriteBack(back *journal.Back, rows int, durable uint64) {
+	a.state.writeBack(back, rows, durable)
+}
+
 // Replay rebuilds the state from a committed row.
-func (a *Acquirer) Replay(r *journal.Row) error { return a.state.apply(r) }
+func (a *Acquirer) Replay(r *journal.Row) error {
+	err := a.state.apply(r)
+	a.state.payments.Settle(r.Seq)
+	a.state.taken.Settle(r.Seq)
+	return err
+}
 
 // Finish has nothing to add.
 func (a *Acquirer) Finish(*journal.Effect) {}

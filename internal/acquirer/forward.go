@@ -71,11 +71,22 @@ func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.Reversa
 		return
 	}
 	original := unionpay.OriginalKey(m)
-	p := a.state.payments[original]
-	if p != nil {
-		answer.RRN = p.answer.RRN
+	finding, _ := ev.Finding.(*reversalFinding)
+	if finding == nil {
+		finding = &reversalFinding{}
 	}
-	if first, taken := a.state.taken[key]; taken {
+	p, known, err := a.state.payments.Find(original, finding.original, a.state.look)
+	if err != nil {
+		return // the terminal repeats a reversal until it is acknowledged
+	}
+	if known {
+		answer.RRN = p.given().RRN
+	}
+	first, taken, err := a.state.taken.Find(key, finding.own, a.state.lookTaken)
+	if err != nil {
+		return
+	}
+	if taken {
 		answer.SettlementDate = monthDay(first.date)
 		if first.content != content {
 			answer.Response = unionpay.DuplicateTransmission
@@ -91,8 +102,16 @@ func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.Reversa
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.SystemFault})})
 		return
 	}
+	if _, here := a.state.payments.Get(original); known && !here {
+		a.state.payments.End(original, p, p.last) // back from the journal, to be changed
+	}
+	reversal := step.NextSeq()
 	a.append(step, now, r)
-	step.Emit(journal.Effect{Timer: timerAnswer + original, After: -1})
+	if !known {
+		// The key is spent: the request may still come, however late.
+		a.append(step, now, journal.Row{Kind: journal.Refused, Key: original, Payment: original, Reason: unionpay.ResponseLate.Pack(), Linked: reversal})
+	}
+	step.Emit(delivery.Awaited(original))
 	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
 	if outgoing != nil {
 		a.queue.Send(r.Payment, a.deps.Switch, outgoing, step)
@@ -107,7 +126,7 @@ func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *jou
 	}
 	forward := p.forward
 	if forward == nil {
-		forward = a.openRequest(p.sealed)
+		forward = a.envelope.OpenRequest(p.sealed)
 	}
 	if forward == nil {
 		return nil, false
@@ -115,9 +134,8 @@ func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *jou
 	outgoing := reversalOf(forward, reason)
 	r.Linked, r.Payment = p.seq, unionpay.NetworkKey(outgoing)
 	r.RRN = forward.RRN
-	if p.hold != 0 {
-		hold, _ := a.state.book.Hold(p.hold)
-		r.Phase, r.Resolves, r.Debit, r.Credit, r.Amount, r.Currency = ledger.Void, p.hold, hold.Debit, hold.Credit, hold.Amount, hold.Currency
+	if hold := p.hold; hold.ID != 0 {
+		r.Phase, r.Resolves, r.Debit, r.Credit, r.Amount, r.Currency = ledger.Void, hold.ID, hold.Debit, hold.Credit, hold.Amount, hold.Currency
 	}
 	return outgoing, true
 }
@@ -126,7 +144,7 @@ func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *jou
 func (a *Acquirer) acknowledged(now time.Time, ev *journal.Event, m *unionpay.ReversalResponse, step *journal.Step) {
 	key := unionpay.NetworkKey(m)
 	v := a.state.outgoing[key]
-	if v == nil || v.done || !delivery.Settles(m.Response) || !a.queue.Acknowledged(key, ev.From, step) {
+	if v == nil || !delivery.Settles(m.Response) || !a.queue.Acknowledged(key, ev.From, step) {
 		return
 	}
 	r := row(journal.Acknowledged, &m.Payment)
@@ -134,36 +152,11 @@ func (a *Acquirer) acknowledged(now time.Time, ev *journal.Event, m *unionpay.Re
 	a.append(step, now, r)
 }
 
-func (a *Acquirer) seal(m unionpay.Message) []byte {
-	plain, err := unionpay.Encode(unionpay.Switch, nil, m, nil)
-	if err != nil {
-		return nil
-	}
-	sealed, err := a.deps.Vault.SealData(a.deps.SealKey, sealContext, plain)
-	if err != nil {
-		return nil
-	}
-	return sealed
-}
-
-func (a *Acquirer) openRequest(sealed []byte) *unionpay.FinancialRequest {
-	plain, err := a.deps.Vault.OpenData(a.deps.SealKey, sealContext, sealed)
-	if err != nil {
-		return nil
-	}
-	m, err := unionpay.Decode(unionpay.Switch, plain)
-	if err != nil {
-		return nil
-	}
-	request, _ := m.(*unionpay.FinancialRequest)
-	return request
-}
-
 // Rearm picks up after a restart. Answers to what was pending may have been lost with the process, so those payments time out at once; offline payments
 // and reversals that nobody acknowledged are sent again.
 func (a *Acquirer) Rearm(time.Time) []journal.Effect {
 	var step journal.Step
-	a.pickUp(slices.Sorted(maps.Keys(a.state.payments)), slices.Sorted(maps.Keys(a.state.outgoing)), &step)
+	a.pickUp(a.state.begun.Keys(markPayment), slices.Sorted(maps.Keys(a.state.outgoing)), &step)
 	return step.Effects
 }
 
@@ -171,26 +164,26 @@ func (a *Acquirer) Rearm(time.Time) []journal.Effect {
 func (a *Acquirer) pickUp(payments, reversals []string, step *journal.Step) {
 	a.closed, a.closedReversals = nil, nil
 	for _, key := range payments {
-		p := a.state.payments[key]
-		if p.status != pending || p.forward != nil {
+		p, known := a.state.payments.Get(key)
+		if !known || p.status != pending || p.forward != nil {
 			continue
 		}
-		p.forward = a.openRequest(p.sealed)
+		p.forward = a.envelope.OpenRequest(p.sealed)
 		switch {
 		case p.forward == nil:
 			a.closed = append(a.closed, key)
 		case p.upload:
 			a.queue.Send(p.network, a.deps.Switch, p.forward, step)
 		default:
-			step.Emit(journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
+			step.Emit(delivery.Overdue(key))
 		}
 	}
 	for _, key := range reversals {
 		v := a.state.outgoing[key]
-		if v.done {
+		if v == nil {
 			continue
 		}
-		forward := a.openRequest(v.sealed)
+		forward := a.envelope.OpenRequest(v.sealed)
 		if forward == nil {
 			a.closedReversals = append(a.closedReversals, key)
 			continue
@@ -198,7 +191,7 @@ func (a *Acquirer) pickUp(payments, reversals []string, step *journal.Step) {
 		a.queue.Send(key, a.deps.Switch, reversalOf(forward, v.reason), step)
 	}
 	if a.closedCount() > 0 {
-		step.Emit(journal.Effect{Timer: timerPickUp, After: pickUpAfter})
+		step.Emit(delivery.PickUpLater())
 	}
 }
 

@@ -8,9 +8,6 @@ import (
 	"tapnet/internal/issuer"
 )
 
-// storeName names the embedded store in results.
-const storeName = "sqlite"
-
 // bank is an issuer with its cards, reached over TCP, and the load generator's connections with it.
 type bank struct {
 	people *population
@@ -21,7 +18,7 @@ type bank struct {
 	speed map[int]float64 // what was reached last, from which the length of the next measurement follows
 }
 
-func openBank(ctx context.Context, o Options, dir string) (_ *bank, err error) {
+func openBank(ctx context.Context, o Options, m medium) (_ *bank, err error) {
 	b := &bank{lines: map[int]callers{}, speed: map[int]float64{}}
 	defer func() {
 		if err != nil {
@@ -38,21 +35,21 @@ func openBank(ctx context.Context, o Options, dir string) (_ *bank, err error) {
 	var ledger *journalBooks
 	b.host, err = newHost(core, ring, o, func(h *host) (books, error) {
 		var err error
-		ledger, err = openJournal(ctx, dir, h)
+		ledger, err = openJournal(ctx, m, h)
 		return ledger, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	err = ledger.commands(ctx, len(b.people.chips), func(i int) (any, error) {
-		e, err := b.people.enrolment(&b.people.chips[i])
+		e, err := b.people.enrolment(i)
 		return issuer.Enrol{Enrolment: e}, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bench: enrol cards: %w", err)
 	}
 	if !o.NoBaseline {
-		b.naive, err = newHost(core, ring, o, func(h *host) (books, error) { return openNaive(dir, o.Cards, h.outbox.put) })
+		b.naive, err = newHost(core, ring, o, func(h *host) (books, error) { return m.baseline(ctx, o.Cards, h.outbox.put) })
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +117,12 @@ func Authorize(ctx context.Context, o Options, each func(Rate) error) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, clean()) }()
-	b, err := openBank(ctx, o, dir)
+	m, err := o.openMedium(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.close(context.WithoutCancel(ctx))) }()
+	b, err := openBank(ctx, o, m)
 	if err != nil {
 		return err
 	}
@@ -130,7 +132,7 @@ func Authorize(ctx context.Context, o Options, each func(Rate) error) (err error
 	if b.naive != nil {
 		baseline = func() (sample, error) { return b.closed(ctx, o, b.naive, baselineLines, BaselineClients) }
 	}
-	return interleave(ctx, o, storeName, measure, baseline, each)
+	return interleave(ctx, o, m, measure, baseline, each)
 }
 
 // AuthorizeAt measures latency at a given rate, open loop, over 16 connections, for o.Duration in each of o.Rounds rounds. perSecond 0 means half of what
@@ -143,7 +145,12 @@ func AuthorizeAt(ctx context.Context, o Options, perSecond float64) (found Open,
 		return Open{}, err
 	}
 	defer func() { err = errors.Join(err, clean()) }()
-	b, err := openBank(ctx, o, dir)
+	m, err := o.openMedium(ctx, dir)
+	if err != nil {
+		return Open{}, err
+	}
+	defer func() { err = errors.Join(err, m.close(context.WithoutCancel(ctx))) }()
+	b, err := openBank(ctx, o, m)
 	if err != nil {
 		return Open{}, err
 	}
@@ -168,5 +175,5 @@ func AuthorizeAt(ctx context.Context, o Options, perSecond float64) (found Open,
 		}
 		p50, p99, rate, top = append(p50, s.p50us), append(p99, s.p99us), append(rate, s.perSecond), append(top, micros(highest))
 	}
-	return Open{Store: storeName, Offered: perSecond, Answered: median(rate), P50us: median(p50), P99us: median(p99), MaxUs: median(top)}, nil
+	return Open{Store: o.storeName(), Offered: perSecond, Answered: median(rate), P50us: median(p50), P99us: median(p99), MaxUs: median(top)}, nil
 }

@@ -86,7 +86,7 @@ func TestLine(t *testing.T) {
 
 // TestWrongAnswers: a benchmark that does not look at answers can be fast with wrong ones.
 func TestWrongAnswers(t *testing.T) {
-	b, err := openBank(t.Context(), Options{Cards: 4, NoBaseline: true}.complete(), t.TempDir())
+	b, err := openBank(t.Context(), Options{Cards: 4, NoBaseline: true}.complete(), &sqliteMedium{dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestSteps(t *testing.T) {
 // BenchmarkAuthorize is one durable authorization, end to end.
 func BenchmarkAuthorize(b *testing.B) {
 	o := Options{NoBaseline: true, Cards: 2000}.complete()
-	bank, err := openBank(b.Context(), o, b.TempDir())
+	bank, err := openBank(b.Context(), o, &sqliteMedium{dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -231,8 +231,12 @@ func BenchmarkTap(b *testing.B) {
 		b.Fatal(err)
 	}
 	m := c.template(amount)
+	card, err := p.chip(0)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		if err := c.fill(m, &p.chips[0], packed[:], time.Time{}); err != nil {
+		if err := c.fill(m, card, packed[:], time.Time{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -272,5 +276,43 @@ func TestTransactions(t *testing.T) {
 	}
 	if _, err := transactions("pgbench: error"); err == nil {
 		t.Error("no rate is a rate")
+	}
+}
+
+// TestCards lets cards pay that the issuer does not have in memory.
+func TestCards(t *testing.T) {
+	var found []Reach
+	o := Options{Dir: t.TempDir(), AllowMemory: true, Rounds: 2, Duration: 50 * time.Millisecond}
+	err := Cards(t.Context(), o, []int{100, 3000}, nil, func(r Reach) error {
+		found = append(found, r)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 2 || found[0].Ratio != 1 || found[1].Cards != 3000 || found[1].PerSecond <= 0 || found[1].Ratio <= 0 {
+		t.Errorf("found %+v", found)
+	}
+}
+
+// TestDeck deals every card once before any comes again.
+func TestDeck(t *testing.T) {
+	p, err := newPopulation(103)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int64]int{}
+	for first := range 4 {
+		d := p.deck(first, 4)
+		for range d.size {
+			c, err := d.draw()
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[c.id]++
+		}
+	}
+	if len(seen) != len(p.chips) {
+		t.Errorf("%d different cards of %d", len(seen), len(p.chips))
 	}
 }

@@ -44,8 +44,7 @@ type caller struct {
 	ring    *keyring.Ring
 	reader  *bufio.Reader
 	suite   cryptogram.Suite
-	chips   []*chip
-	next    int // chip
+	deck    deck
 	sent    int // requests ever prepared
 	buffer  []byte
 	message iso8583.Message
@@ -95,7 +94,7 @@ func (c *heldConn) Close() error {
 }
 
 // newCaller connects to the host, which gets a master key for it, and signs on.
-func newCaller(ctx context.Context, h *host, vault *hsm.HSM, name string, chips []*chip) (*caller, error) {
+func newCaller(ctx context.Context, h *host, vault *hsm.HSM, name string, cards deck) (*caller, error) {
 	own := hsm.New(rand.Reader)
 	if err := h.share(vault, own, name); err != nil {
 		return nil, fmt.Errorf("bench: master key of %s: %w", name, err)
@@ -104,7 +103,7 @@ func newCaller(ctx context.Context, h *host, vault *hsm.HSM, name string, chips 
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{name: name, ring: ring, suite: cryptogram.TDES(), chips: chips, buffer: make([]byte, 0, iso8583.MaxFrameBytes)}
+	c := &caller{name: name, ring: ring, suite: cryptogram.TDES(), deck: cards, buffer: make([]byte, 0, iso8583.MaxFrameBytes)}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", h.address)
 	if err != nil {
@@ -161,16 +160,20 @@ func (c *caller) prepare(n int) ([]request, error) {
 		return nil, err
 	}
 	arena := make([]byte, 0, n*512)
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	// Transmission times rise from one run to the next, over all callers, as they do on a network.
+	before := c.deck.p.sent.Load()
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(before/perSecond+1) * time.Second)
 	settlement := time.Now().In(clock.Shanghai()).Format("0102")
 	sign := func(input []byte) ([8]byte, error) { return c.ring.MAC(hostName, input) }
 	body := make([]byte, 0, 1024)
 	m := c.template(amount)
 	m.SettlementDate = settlement
 	for i := range requests {
-		card := c.chips[c.next]
-		c.next = (c.next + 1) % len(c.chips)
-		at := start.Add(time.Duration(c.sent/perSecond) * time.Second)
+		card, err := c.deck.draw()
+		if err != nil {
+			return nil, err
+		}
+		at := start.Add(time.Duration(i/perSecond) * time.Second)
 		if err := c.fill(m, card, packed[:], at); err != nil {
 			return nil, err
 		}
@@ -184,6 +187,7 @@ func (c *caller) prepare(n int) ([]request, error) {
 		requests[i] = request{frame: arena[from:len(arena):len(arena)], card: card, arqc: [8]byte(m.ICC.Get(emv.TagAC)), atc: card.atc}
 		c.sent++
 	}
+	c.deck.p.sent.Add(uint64(n))
 	return requests, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"tapnet/emv"
 	"tapnet/emv/cryptogram"
@@ -48,14 +49,16 @@ func (c *chip) track() (pan.Track2, error) {
 
 // population is the cards of a run and the issuer's HSM that knows their masters.
 type population struct {
-	vault *hsm.HSM
-	chips []chip
+	vault   *hsm.HSM
+	masters cryptogram.CardKeys
+	chips   []*chip       // made when they are first used: ten million at once would take the memory that the issuer is to do without
+	sent    atomic.Uint64 // requests ever prepared, by which their times rise
 }
 
-// newPopulation makes the masters and the cards. Their numbers are in the test range 629999.
+// newPopulation makes the masters. The numbers of the cards are in the test range 629999.
 func newPopulation(cards int) (*population, error) {
-	p := &population{vault: hsm.New(rand.Reader), chips: make([]chip, cards)}
-	var masters cryptogram.CardKeys
+	p := &population{vault: hsm.New(rand.Reader), chips: make([]*chip, cards)}
+	masters := &p.masters
 	for _, k := range []struct {
 		name  string
 		usage hsm.Usage
@@ -82,28 +85,54 @@ func newPopulation(cards int) (*population, error) {
 	if _, err := p.vault.Generate(keyPINReference, hsm.UsagePINVerification, hsm.ModeGenerateVerify, hsm.AES256, hsm.NotExportable); err != nil {
 		return nil, err
 	}
-	suite := cryptogram.TDES()
-	for i := range p.chips {
-		c := &p.chips[i]
-		c.id = int64(i) + 1
-		number, err := pan.CompleteLuhn(fmt.Sprintf("629999%09d", c.id))
-		if err != nil {
-			return nil, err
-		}
-		c.digits, c.keys = number.Reveal(), suite.CardKeys(masters, number, "01")
-	}
 	return p, nil
 }
 
-// enrolment is the card as its issuer takes it in: no limit but its money.
-func (p *population) enrolment(c *chip) (issuer.Enrolment, error) {
-	number, err := c.number()
+// numberOf is the account number of card i, counted from 0.
+func numberOf(i int) (pan.Number, error) { return pan.CompleteLuhn(fmt.Sprintf("629999%09d", i+1)) }
+
+// chip gives card i. Two goroutines may ask for different cards at the same time.
+func (p *population) chip(i int) (*chip, error) {
+	if c := p.chips[i]; c != nil {
+		return c, nil
+	}
+	number, err := numberOf(i)
+	if err != nil {
+		return nil, err
+	}
+	p.chips[i] = &chip{id: int64(i) + 1, digits: number.Reveal(), keys: cryptogram.TDES().CardKeys(p.masters, number, "01")}
+	return p.chips[i], nil
+}
+
+// deck is every n-th card from the first on, in an order in which neighbours in number are not neighbours in time.
+type deck struct {
+	p              *population
+	first, n, size int
+	at             int
+}
+
+// stride steps through a deck: with a prime that does not divide its size every card comes once before any comes again.
+const stride = 7_368_787
+
+func (p *population) deck(first, n int) deck {
+	return deck{p: p, first: first, n: n, size: (len(p.chips) - first + n - 1) / n}
+}
+
+// draw gives the next card.
+func (d *deck) draw() (*chip, error) {
+	d.at = (d.at + stride) % d.size
+	return d.p.chip(d.first + d.at*d.n)
+}
+
+// enrolment is card i as its issuer takes it in: no limit but its money.
+func (p *population) enrolment(i int) (issuer.Enrolment, error) {
+	number, err := numberOf(i)
 	if err != nil {
 		return issuer.Enrolment{}, err
 	}
 	fingerprint, err := p.vault.PANFingerprint(keyFingerprint, number)
 	return issuer.Enrolment{
-		Card: c.id, Name: fmt.Sprintf("bench-%d", c.id), Fingerprint: fingerprint, Masked: number.Masked(), Sequence: "01", Expiry: "3012", Product: "bench",
+		Card: int64(i) + 1, Name: fmt.Sprintf("bench-%d", i+1), Fingerprint: fingerprint, Masked: number.Masked(), Sequence: "01", Expiry: "3012", Product: "bench",
 		Currency: money.CNY.Number(), NoPIN: true, Contactless: true, OpeningMinor: openingMinor,
 	}, err
 }

@@ -35,6 +35,12 @@ type Options struct {
 	// Duration is how long one measurement takes, each of Rounds times. A measurement is a number of requests, chosen so that it takes about this long.
 	Duration time.Duration
 	Rounds   int
+	// Store is where the journal and its baseline lie: StoreSQLite, which is also the default, or StorePostgres.
+	Store string
+	// DSN is the PostgreSQL server to use; empty starts one for the run. A schema is made there and dropped afterwards.
+	DSN string
+	// PgBench is given what pgbench reaches in the same rounds, when all are over. Nil leaves pgbench out.
+	PgBench func(Pg) error
 	// Cards is how many cards are enrolled before the first measurement.
 	Cards int
 	// Dir is where the stores lie; empty makes a directory in the working directory and removes it afterwards.
@@ -158,10 +164,25 @@ func median(values []float64) float64 {
 }
 
 // interleave measures every number of clients and the baseline once in every round, so that a disturbance of the machine meets all of them.
-func interleave(ctx context.Context, o Options, store string, measure func(clients int) (sample, error), baseline func() (sample, error),
-	each func(Rate) error) error {
+func interleave(ctx context.Context, o Options, m medium, measure func(clients int) (sample, error), baseline func() (sample, error),
+	each func(Rate) error) (err error) {
 	found := make([]rounds, len(o.Clients))
+	var pg *tpcb
+	var transactions []float64
+	if o.PgBench != nil {
+		if pg, err = newTPCB(ctx, o, m); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, pg.schema.drop(ctx)) }()
+	}
 	for range o.Rounds {
+		if pg != nil {
+			rate, err := pg.round(ctx)
+			if err != nil {
+				return err
+			}
+			transactions = append(transactions, rate)
+		}
 		var base sample
 		if baseline != nil {
 			var err error
@@ -184,9 +205,12 @@ func interleave(ctx context.Context, o Options, store string, measure func(clien
 		}
 	}
 	for i, clients := range o.Clients {
-		if err := each(found[i].rate(store, clients)); err != nil {
+		if err := each(found[i].rate(o.storeName(), clients)); err != nil {
 			return err
 		}
+	}
+	if pg != nil {
+		return o.PgBench(pg.result(o, found, transactions))
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -16,7 +15,6 @@ import (
 	"tapnet/internal/hsm/keyring"
 	"tapnet/internal/issuer"
 	"tapnet/internal/journal"
-	"tapnet/internal/journal/journalsql"
 	"tapnet/internal/link"
 	"tapnet/internal/trace"
 	"tapnet/iso8583/unionpay"
@@ -46,6 +44,8 @@ func newIssuer(p *population) (*issuer.Issuer, *keyring.Ring, error) {
 // books make decisions durable: the journal, or the baseline's tables. take gets an event that is prepared, and blocks while there is no room.
 type books interface {
 	take(ev journal.Event) error
+	// broken is closed when nothing more will become durable; stop says why.
+	broken() <-chan struct{}
 	stop() error
 }
 
@@ -165,8 +165,8 @@ type tracedStore struct {
 	told func(rows []journal.Row)
 }
 
-func (s tracedStore) Commit(ctx context.Context, epoch uint64, rows []journal.Row) error {
-	if err := s.Store.Commit(ctx, epoch, rows); err != nil {
+func (s tracedStore) Commit(ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
+	if err := s.Store.Commit(ctx, epoch, rows, back); err != nil {
 		return err
 	}
 	s.told(rows)
@@ -245,13 +245,15 @@ type journalBooks struct {
 	done   chan error
 }
 
-func openJournal(ctx context.Context, dir string, h *host) (*journalBooks, error) {
-	store, err := journalsql.Open(ctx, filepath.Join(dir, "journal.db"))
+func openJournal(ctx context.Context, m medium, h *host) (*journalBooks, error) {
+	store, err := m.journal(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return startWriter(ctx, tracedStore{store, h.traceRows}, h.core, h.outbox.put)
 }
+
+func (b *journalBooks) broken() <-chan struct{} { return b.writer.Done() }
 
 func (b *journalBooks) take(ev journal.Event) error { return b.writer.Submit(context.Background(), ev) }
 

@@ -27,11 +27,7 @@ type callers []*caller
 func connect(ctx context.Context, h *host, p *population, n, from int) (callers, error) {
 	var all callers
 	for i := range n {
-		var chips []*chip
-		for at := i; at < len(p.chips); at += n {
-			chips = append(chips, &p.chips[at])
-		}
-		c, err := newCaller(ctx, h, p.vault, fmt.Sprintf("%08d", 10_000_000+from+i), chips)
+		c, err := newCaller(ctx, h, p.vault, fmt.Sprintf("%08d", 10_000_000+from+i), p.deck(i, n))
 		if err != nil {
 			return nil, errors.Join(err, all.close())
 		}

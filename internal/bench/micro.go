@@ -114,7 +114,11 @@ func sale() (wire []byte, err error) {
 	}
 	c := &caller{name: "10000000", suite: cryptogram.TDES()}
 	m := c.template(amount)
-	if err := c.fill(m, &p.chips[0], packed[:], time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)); err != nil {
+	card, err := p.chip(0)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.fill(m, card, packed[:], time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)); err != nil {
 		return nil, err
 	}
 	return unionpay.Encode(unionpay.Switch, nil, m, func([]byte) ([8]byte, error) { return [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, nil })
@@ -177,11 +181,7 @@ func Cryptogram() ([]Step, error) {
 }
 
 func checking() (all []work, failed *error, err error) {
-	p, err := newPopulation(1)
-	if err != nil {
-		return nil, nil, err
-	}
-	number, err := p.chips[0].number()
+	number, err := numberOf(0)
 	if err != nil {
 		return nil, nil, err
 	}

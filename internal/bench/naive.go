@@ -39,6 +39,7 @@ type naive struct {
 	last    int64
 	queue   chan journal.Event
 	done    chan error
+	failed  chan struct{}
 	release func([]journal.Effect)
 }
 
@@ -47,7 +48,7 @@ type naiveStatements struct {
 }
 
 func openNaive(dir string, cards int, release func([]journal.Effect)) (*naive, error) {
-	n := &naive{queue: make(chan journal.Event, journal.DefaultQueue), done: make(chan error, 1), release: release}
+	n := &naive{queue: make(chan journal.Event, journal.DefaultQueue), done: make(chan error, 1), failed: make(chan struct{}), release: release}
 	var err error
 	if n.conn, err = sqlite.OpenConn(filepath.Join(dir, "naive.db"), sqlite.OpenReadWrite, sqlite.OpenCreate); err != nil {
 		return nil, err
@@ -98,6 +99,8 @@ func (n *naive) prepare(cards int) error {
 	return nil
 }
 
+func (n *naive) broken() <-chan struct{} { return n.failed }
+
 func (n *naive) take(ev journal.Event) error {
 	n.queue <- ev
 	return nil
@@ -118,6 +121,7 @@ func (n *naive) run() error {
 			continue
 		}
 		if failed = n.pay(&m.Payment, unionpay.ContentHash(m), m.ICC.Bytes()); failed != nil {
+			close(n.failed)
 			continue
 		}
 		answer := unionpay.Answer{Response: unionpay.Approved, AuthCode: fmt.Sprintf("%06d", n.last%1_000_000)}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
 	"tapnet/internal/clock"
 	"tapnet/internal/journal"
-	"tapnet/internal/journal/journalsql"
 	"tapnet/internal/ledger"
 	"tapnet/iso8583/unionpay"
 	"tapnet/money"
@@ -66,7 +64,12 @@ func Store(ctx context.Context, o Options, each func(Rate) error) (err error) {
 	for i := range wake {
 		wake[i] = make(chan struct{}, 1)
 	}
-	store, err := journalsql.Open(ctx, filepath.Join(dir, "journal.db"))
+	m, err := o.openMedium(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.close(context.WithoutCancel(ctx))) }()
+	store, err := m.journal(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,14 +82,14 @@ func Store(ctx context.Context, o Options, each func(Rate) error) (err error) {
 	measure := func(clients int) (sample, error) { return load.run(real, fmt.Sprint(clients), clients, o.Duration) }
 	var baseline func() (sample, error)
 	if !o.NoBaseline {
-		tables, err := openNaive(dir, o.Cards, wake.release)
+		tables, err := m.baseline(ctx, o.Cards, wake.release)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, tables.stop()) }()
 		baseline = func() (sample, error) { return load.run(tables, "baseline", BaselineClients, o.Duration) }
 	}
-	return interleave(ctx, o, storeName, measure, baseline, each)
+	return interleave(ctx, o, m, measure, baseline, each)
 }
 
 // startWriter runs a machine over a store.
@@ -104,6 +107,8 @@ func startWriter(ctx context.Context, store journal.Store, machine journal.Machi
 		return nil, errors.Join(err, store.Close())
 	}
 }
+
+var errBroken = errors.New("bench: the store has failed")
 
 // storeLoad makes requests that never repeat.
 type storeLoad struct {
@@ -142,7 +147,12 @@ func (l *storeLoad) round(b books, clients, n int) (sample, error) {
 				if errs[i] = b.take(journal.Event{From: from, Message: requests[at]}); errs[i] != nil {
 					return
 				}
-				<-l.wake[i]
+				select {
+				case <-l.wake[i]:
+				case <-b.broken():
+					errs[i] = errBroken
+					return
+				}
 				latencies[at] = time.Since(began)
 			}
 		})

@@ -1,7 +1,8 @@
-// Package delivery repeats messages until they are acknowledged: the store-and-forward part of a role's core.
+// Package delivery is what roles that ask and wait have in common: it repeats messages until they are acknowledged, names the timers of answers that do not
+// come, and seals messages for the time they are stored.
 //
 // It is pure and belongs to a role's single writer: it names effects and timers, and the role's shell carries them out. What must survive a restart is the
-// role's to journal; the role fills the queue again from its rows and calls Resume. It knows nothing of what a message means [REF 6.5].
+// role's to journal; the role sends again from its rows. It knows nothing of what a message means [REF 6.5].
 package delivery
 
 import (
@@ -31,18 +32,13 @@ type Queue struct{ entries map[string]*entry }
 
 // Send puts a message into the queue under key and sends it for the first time.
 func (q *Queue) Send(key, to string, m unionpay.Message, step *journal.Step) {
-	q.Restore(key, to, m)
-	for _, effect := range q.attempt(key) {
-		step.Emit(effect)
-	}
-}
-
-// Restore puts a message into the queue without sending it.
-func (q *Queue) Restore(key, to string, m unionpay.Message) {
 	if q.entries == nil {
 		q.entries = map[string]*entry{}
 	}
 	q.entries[key] = &entry{to: to, message: m}
+	for _, effect := range q.attempt(key) {
+		step.Emit(effect)
+	}
 }
 
 // attempt sends an entry once more and sets the timer for the next time.
@@ -79,13 +75,10 @@ func (q *Queue) Acknowledged(key, from string, step *journal.Step) bool {
 	return true
 }
 
-// Waiting reports whether key is still to be acknowledged.
-func (q *Queue) Waiting(key string) bool { return q.entries[key] != nil }
-
 // Len is the number of messages not acknowledged yet.
 func (q *Queue) Len() int { return len(q.entries) }
 
-// Resume gives the effects that send everything again, in order of key: what a role does after a restart or a new connection.
+// Resume gives the effects that send everything again, in order of key.
 func (q *Queue) Resume() []journal.Effect {
 	var effects []journal.Effect
 	for _, key := range slices.Sorted(maps.Keys(q.entries)) {

@@ -1,11 +1,14 @@
 package delivery
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"tapnet/internal/journal"
+	"tapnet/internal/networktest"
 	"tapnet/iso8583/unionpay"
 )
 
@@ -48,7 +51,7 @@ func TestOnlyItsReceiverAcknowledges(t *testing.T) {
 		if q.Acknowledged("k", "stranger", s) || q.Acknowledged("other", "switch", s) {
 			t.Error("acknowledged by somebody else")
 		}
-	})) != 0 || !q.Waiting("k") || q.Len() != 1 {
+	})) != 0 || q.Len() != 1 {
 		t.Error("the entry is gone")
 	}
 	cancelled := effects(t, func(s *journal.Step) {
@@ -56,7 +59,7 @@ func TestOnlyItsReceiverAcknowledges(t *testing.T) {
 			t.Error("not acknowledged once")
 		}
 	})
-	if len(cancelled) != 1 || cancelled[0].Timer != "deliver k" || cancelled[0].After >= 0 || q.Waiting("k") || q.Len() != 0 {
+	if len(cancelled) != 1 || cancelled[0].Timer != "deliver k" || cancelled[0].After >= 0 || q.Len() != 0 {
 		t.Errorf("effects %+v", cancelled)
 	}
 	if late := effects(t, func(s *journal.Step) { q.Fire("deliver k", s) }); len(late) != 0 {
@@ -79,7 +82,7 @@ func TestOtherTimersAreNotIts(t *testing.T) {
 func TestResumeSendsEverythingInOrder(t *testing.T) {
 	var q Queue
 	for _, key := range []string{"b", "c", "a"} {
-		q.Restore(key, "to "+key, &unionpay.ReversalRequest{})
+		effects(t, func(s *journal.Step) { q.Send(key, "to "+key, &unionpay.ReversalRequest{}, s) })
 	}
 	var order []string
 	for _, e := range q.Resume() {
@@ -89,6 +92,62 @@ func TestResumeSendsEverythingInOrder(t *testing.T) {
 	}
 	if want := []string{"to a", "to b", "to c"}; !slices.Equal(order, want) {
 		t.Errorf("order %v", order)
+	}
+}
+
+// vault seals by turning bytes over, and does neither while it is down.
+type vault struct{ down bool }
+
+func (v *vault) SealData(_, _ string, data []byte) ([]byte, error) {
+	if v.down {
+		return nil, errors.New("down")
+	}
+	out := bytes.Clone(data)
+	slices.Reverse(out)
+	return out, nil
+}
+
+func (v *vault) OpenData(name, context string, sealed []byte) ([]byte, error) {
+	return v.SealData(name, context, sealed)
+}
+
+func TestAnEnvelopeGivesTheMessageAgain(t *testing.T) {
+	v := &vault{}
+	e := Envelope{Vault: v, Key: "seal", Context: "test", Dialect: unionpay.Switch}
+	m := networktest.ReversalAtSwitch(networktest.AtSwitch(networktest.NewCard(t, "", 0).Pay(1, 100), "30010000", "1121"))
+	sealed := e.Seal(m)
+	if again, ok := e.Open(sealed).(*unionpay.ReversalRequest); !ok || !bytes.Equal(e.Seal(again), sealed) {
+		t.Error("another message")
+	}
+	if e.OpenRequest(sealed) != nil {
+		t.Error("a reversal was read as a request")
+	}
+	if e.Open(sealed[1:]) != nil || e.Open(nil) != nil || e.Seal(&unionpay.ReversalRequest{}) != nil {
+		t.Error("what is no message was sealed or opened")
+	}
+	v.down = true
+	if e.Seal(m) != nil || e.Open(sealed) != nil {
+		t.Error("sealed or opened without security module")
+	}
+}
+
+func TestTimersOfAnswers(t *testing.T) {
+	var q Queue
+	var heard []string
+	due := func(timer string) {
+		effects(t, func(s *journal.Step) {
+			q.Due(timer, s, func(key string) { heard = append(heard, "late "+key) }, func() { heard = append(heard, "pick up") })
+		})
+	}
+	if Await("k", time.Second).After != time.Second || Overdue("k").After <= 0 || Awaited("k").After >= 0 || Awaited("k").Timer != Await("k", 1).Timer {
+		t.Error("timers differ")
+	}
+	due(Await("k", time.Second).Timer)
+	due(PickUpLater().Timer)
+	due("deliver k")
+	due("")
+	if want := []string{"late k", "pick up"}; !slices.Equal(heard, want) {
+		t.Errorf("heard %v", heard)
 	}
 }
 

@@ -1,6 +1,9 @@
 package interchange
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,13 +23,33 @@ import (
 type Route struct {
 	Prefix string
 	Issuer string
+	// Stations, when there are any, stand for the issuer: each serves a part of its cards and signs on as a member of its own.
+	Stations []string
 }
+
+// member is who answers for a card number of the route.
+func (r Route) member(n pan.Number) string {
+	if len(r.Stations) == 0 {
+		return r.Issuer
+	}
+	return r.Stations[StationOf(n, len(r.Stations))]
+}
+
+// StationOf is the place of a card number among so many stations, evenly spread. It depends on the number alone, so that an issuer finds the same place
+// when it takes the card in. The place says next to nothing about the number.
+func StationOf(n pan.Number, stations int) int {
+	var digits [maxPANDigits]byte
+	sum := sha256.Sum256(n.RevealTo(digits[:0]))
+	return int(binary.BigEndian.Uint64(sum[:]) % uint64(stations))
+}
+
+// maxPANDigits is the longest card number [ISO 7812].
+const maxPANDigits = 19
 
 // Vault is what the switch asks of its HSM.
 type Vault interface {
 	TranslatePIN(from, to string, block pinblock.Block, n pan.Number) (pinblock.Block, hsm.PINResult, error)
-	SealData(name, context string, data []byte) ([]byte, error)
-	OpenData(name, context string, sealed []byte) ([]byte, error)
+	delivery.Sealer
 }
 
 // Deps is what a switch needs from outside.
@@ -39,6 +62,8 @@ type Deps struct {
 	Calendar    clock.Calendar
 	// AnswerWithin is how long an issuer may take; zero means answerWithinDefault.
 	AnswerWithin time.Duration
+	// Capacity bounds what is kept in memory of payments and reversals that have ended.
+	Capacity journal.Capacity
 }
 
 const (
@@ -49,9 +74,10 @@ const (
 
 // Switch is the core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
 type Switch struct {
-	deps      Deps
-	state     *state
-	reversals delivery.Queue
+	deps     Deps
+	state    *state
+	queue    delivery.Queue // reversals
+	envelope delivery.Envelope
 	// closed are keys of payments, and closedReversals of reversals, that the HSM could not open after a restart.
 	closed, closedReversals []string
 }
@@ -69,7 +95,10 @@ func New(deps Deps) (*Switch, error) {
 	if deps.AnswerWithin <= 0 {
 		deps.AnswerWithin = answerWithinDefault
 	}
-	return &Switch{deps: deps, state: newState()}, nil
+	return &Switch{
+		deps: deps, state: newState(deps.Institution, deps.Capacity),
+		envelope: delivery.Envelope{Vault: deps.Vault, Key: deps.SealKey, Context: sealContext, Dialect: unionpay.Switch},
+	}, nil
 }
 
 // route finds the issuer of a card number, "" when nobody issues it.
@@ -80,7 +109,7 @@ func (s *Switch) route(n pan.Number) string {
 			best = route
 		}
 	}
-	return best.Issuer
+	return best.member(n)
 }
 
 // Finding is what Prepare found out about a message.
@@ -89,17 +118,30 @@ type Finding struct {
 	pin    *pinblock.Block
 	refuse unionpay.ResponseCode // set when the message cannot be forwarded
 	sealed []byte
+	// What the journal says of the payment and of the reversal, when memory may have forgotten them.
+	earlier journal.Recall[*payment]
+	own     journal.Recall[*reversal]
 }
 
-// Prepare finds the route, translates the PIN into the issuer's zone and seals the message for rest.
+// Prepare finds the route, translates the PIN into the issuer's zone and seals the message for rest. It looks for payments that memory may have forgotten.
 func (s *Switch) Prepare(ev *journal.Event) {
 	switch m := ev.Message.(type) {
 	case *unionpay.FinancialRequest:
-		ev.Finding = s.prepareRequest(ev.From, m)
+		if !speaksFor(ev.From, &m.Payment) {
+			return
+		}
+		f := s.prepareRequest(ev.From, m)
+		f.earlier = s.state.payments.Foresee(unionpay.NetworkKey(m), s.state.look)
+		ev.Finding = f
 	case *unionpay.ReversalRequest:
+		if !speaksFor(ev.From, &m.Payment) {
+			return
+		}
 		f := &Finding{to: s.route(m.PAN)}
+		f.own = s.state.reversals.Foresee(unionpay.NetworkKey(m), s.state.lookReversal)
+		f.earlier = s.state.payments.Foresee(unionpay.OriginalKey(m), s.state.look)
 		if f.to != "" {
-			f.sealed = s.seal(m)
+			f.sealed = s.envelope.Seal(m)
 		}
 		if f.to != "" && f.sealed == nil {
 			f.refuse = unionpay.SystemFault
@@ -128,30 +170,10 @@ func (s *Switch) prepareRequest(from string, m *unionpay.FinancialRequest) *Find
 	}
 	kept := *m
 	kept.PINBlock = nil // a PIN is never stored, not even enciphered
-	if f.sealed = s.seal(&kept); f.sealed == nil {
+	if f.sealed = s.envelope.Seal(&kept); f.sealed == nil {
 		f.refuse = unionpay.SystemFault
 	}
 	return f
-}
-
-func (s *Switch) seal(m unionpay.Message) []byte {
-	plain, err := unionpay.Encode(unionpay.Switch, nil, m, nil)
-	if err != nil {
-		return nil
-	}
-	sealed, err := s.deps.Vault.SealData(s.deps.SealKey, sealContext, plain)
-	if err != nil {
-		return nil
-	}
-	return sealed
-}
-
-func (s *Switch) open(sealed []byte) (unionpay.Message, error) {
-	plain, err := s.deps.Vault.OpenData(s.deps.SealKey, sealContext, sealed)
-	if err != nil {
-		return nil, fmt.Errorf("interchange: opening a stored message: %w", err)
-	}
-	return unionpay.Decode(unionpay.Switch, plain)
 }
 
 // Handle decides one event.
@@ -170,25 +192,13 @@ func (s *Switch) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 		s.acknowledged(now, ev, m, step)
 		return
 	}
-	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
-		s.timeout(now, key, step)
-		return
-	}
-	if ev.Timer == timerPickUp {
-		s.pickUp(s.closed, s.closedReversals, step)
-		return
-	}
-	s.reversals.Fire(ev.Timer, step)
+	s.queue.Due(ev.Timer, step, func(key string) { s.timeout(now, key, step) }, func() { s.pickUp(s.closed, s.closedReversals, step) })
 }
 
-// append makes a decided row part of the step and of the state; a row that the state refuses is a bug.
+// append makes a decided row part of the step and of the state.
 func (s *Switch) append(step *journal.Step, now time.Time, row journal.Row) {
-	row.At = now.UTC().Truncate(time.Microsecond)
 	row.BusinessDate = s.deps.Calendar.BusinessDate(now)
-	row.Seq = step.Append(row)
-	if err := s.state.apply(&row); err != nil {
-		panic("interchange: own decision does not apply: " + err.Error())
-	}
+	step.Decide(now, row, s.state.apply)
 }
 
 func (s *Switch) row(kind journal.Kind, p *unionpay.Payment, key string) journal.Row {
@@ -205,12 +215,16 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 	}
 	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
 	finding, _ := ev.Finding.(*Finding)
-	if first := s.state.payments[key]; first != nil {
-		s.repeat(ev, m, first, content, step)
-		return
-	}
 	if finding == nil {
 		finding = &Finding{refuse: unionpay.SystemFault}
+	}
+	first, known, err := s.state.payments.Find(key, finding.earlier, s.state.look)
+	if err != nil {
+		return // nobody knows whether this is a repeat: no answer is better than a second one
+	}
+	if known {
+		s.repeat(ev, m, first, content, step)
+		return
 	}
 	if isUpload(m) && finding.refuse != "" && !delivery.Definite(finding.refuse) {
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: finding.refuse})})
@@ -227,9 +241,10 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 	}
 	row.Note = partiesNote(ev.From, finding.to, finding.sealed)
 	s.append(step, now, row)
-	s.forward(m, s.state.payments[key], finding.pin, step)
+	p, _ := s.state.payments.Get(key)
+	s.forward(m, p, finding.pin, step)
 	if !isUpload(m) {
-		step.Emit(journal.Effect{Timer: timerAnswer + key, After: s.deps.AnswerWithin})
+		step.Emit(delivery.Await(key, s.deps.AnswerWithin))
 	}
 }
 
@@ -260,7 +275,7 @@ func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, pin *pinblock
 
 // repeat gives the first answer again; while there is none yet, the answer that is on its way serves both, and an upload is asked once more.
 func (s *Switch) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *payment, content [16]byte, step *journal.Step) {
-	answer := first.answer
+	answer := first.given()
 	switch {
 	case first.content == [16]byte{}:
 		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it came
@@ -282,8 +297,8 @@ func (s *Switch) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *
 // answered passes the issuer's answer on, if it came in time and from the issuer that was asked.
 func (s *Switch) answered(now time.Time, ev *journal.Event, m *unionpay.FinancialResponse, step *journal.Step) {
 	key := unionpay.NetworkKey(m)
-	p := s.state.payments[key]
-	if p == nil || p.status != pending || p.to != ev.From || p.request == nil {
+	p, known := s.state.payments.Get(key)
+	if !known || p.status != pending || p.to != ev.From || p.request == nil {
 		return // late, unknown or from somebody else: nothing changes, the trace shows the message
 	}
 	answer, request, from := unionpay.AnswerOf(&m.Payment), p.request, p.from
@@ -291,17 +306,31 @@ func (s *Switch) answered(now time.Time, ev *journal.Event, m *unionpay.Financia
 		return // the issuer could not say: the acquirer sends the upload again, and it must reach the issuer again
 	}
 	row := s.row(journal.Answered, &request.Payment, key)
-	row.Linked, row.Reason, row.Answer = p.seq, answer.Response.Pack(), answer.AppendBinary(nil)
+	row.Key, row.Linked, row.Reason, row.Answer = key+endMark, p.seq, answer.Response.Pack(), answer.AppendBinary(nil)
 	s.append(step, now, row)
-	step.Emit(journal.Effect{Timer: timerAnswer + key, After: -1})
+	step.Emit(delivery.Awaited(key))
 	step.Emit(journal.Effect{To: from, Message: unionpay.Respond(request, answer)})
 }
 
 // monthDay is the MMDD of a business date, for field 15.
 func monthDay(date int32) string { return fmt.Sprintf("%04d", date%10000) }
 
+// Open implements journal.Keeper.
+func (s *Switch) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
+	return s.state.begin(ctx, archive, watermark)
+}
+
+// WriteBack implements journal.Keeper.
+func (s *Switch) WriteBack(back *journal.Back, rows int, durable uint64) {
+	s.state.writeBack(back, rows, durable)
+}
+
 // Replay rebuilds the state from a committed row.
-func (s *Switch) Replay(r *journal.Row) error { return s.state.apply(r) }
+func (s *Switch) Replay(r *journal.Row) error {
+	err := s.state.apply(r)
+	s.state.settle(r.Seq)
+	return err
+}
 
 // Finish has nothing to add.
 func (s *Switch) Finish(*journal.Effect) {}
@@ -317,4 +346,4 @@ func (s *Switch) Describe(r *journal.Row) glossary.Term {
 }
 
 // Outstanding is the number of reversals that issuers have not acknowledged yet.
-func (s *Switch) Outstanding() int { return s.reversals.Len() + s.closedCount() }
+func (s *Switch) Outstanding() int { return s.queue.Len() + s.closedCount() }

@@ -29,7 +29,9 @@ type world struct {
 func newSwitch(t testing.TB, vault interchange.Vault) *interchange.Switch {
 	t.Helper()
 	s, err := interchange.New(interchange.Deps{Institution: own, Vault: vault, PINKey: networktest.PINKey, SealKey: networktest.KeySeal,
-		Calendar: networktest.Shanghai, Routes: []interchange.Route{{"6299", willow}, {"6299991", lantern}, {"62", willow}}})
+		Calendar: networktest.Shanghai, Routes: []interchange.Route{
+			{Prefix: "6299", Issuer: willow}, {Prefix: "6299991", Issuer: lantern}, {Prefix: "62", Issuer: willow},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,8 +429,8 @@ func TestNewChecksItsDeps(t *testing.T) {
 	for name, change := range map[string]func(*interchange.Deps){
 		"institution": func(d *interchange.Deps) { d.Institution = "" }, "vault": func(d *interchange.Deps) { d.Vault = nil },
 		"PIN keys": func(d *interchange.Deps) { d.PINKey = nil }, "seal key": func(d *interchange.Deps) { d.SealKey = "" },
-		"prefix": func(d *interchange.Deps) { d.Routes = []interchange.Route{{"", lantern}} },
-		"issuer": func(d *interchange.Deps) { d.Routes = []interchange.Route{{"62", ""}} },
+		"prefix": func(d *interchange.Deps) { d.Routes = []interchange.Route{{Issuer: lantern}} },
+		"issuer": func(d *interchange.Deps) { d.Routes = []interchange.Route{{Prefix: "62"}} },
 	} {
 		d := sound
 		change(&d)

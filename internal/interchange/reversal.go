@@ -1,23 +1,12 @@
 package interchange
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"tapnet/internal/delivery"
 	"tapnet/internal/journal"
 	"tapnet/iso8583/unionpay"
 	"tapnet/pan"
-)
-
-// timerAnswer starts the name of the timer that waits for an issuer's answer; the payment's key follows.
-const timerAnswer = "answer "
-
-// timerPickUp tries again to open, after a restart, what the HSM could not open.
-const (
-	timerPickUp = "pick up"
-	pickUpAfter = 30 * time.Second
 )
 
 // reversalOf builds the switch's own reversal of a request that was not answered in time. It keeps the original's time and trace number; the forwarder is the
@@ -31,8 +20,8 @@ func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
 
 // timeout reverses a payment whose issuer did not answer in time, and tells the acquirer.
 func (s *Switch) timeout(now time.Time, key string, step *journal.Step) {
-	p := s.state.payments[key]
-	if p == nil || p.status != pending || p.request == nil {
+	p, known := s.state.payments.Get(key)
+	if !known || p.status != pending || p.request == nil {
 		return
 	}
 	request, from := p.request, p.from
@@ -43,7 +32,7 @@ func (s *Switch) timeout(now time.Time, key string, step *journal.Step) {
 	row.Key, row.Linked, row.Reason, row.Answer = unionpay.NetworkKey(m), p.seq, answer.Response.Pack(), answer.AppendBinary(nil)
 	s.append(step, now, row)
 	step.Emit(journal.Effect{To: from, Message: unionpay.Respond(request, answer)})
-	s.reversals.Send(row.Key, request.Receiver, m, step)
+	s.queue.Send(row.Key, request.Receiver, m, step)
 }
 
 // reverse takes a reversal from an acquirer: acknowledged as soon as it is durable, then delivered to the issuer until acknowledged there.
@@ -54,40 +43,61 @@ func (s *Switch) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 	}
 	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
 	answer := unionpay.Answer{Response: unionpay.Approved}
-	if first := s.state.reversals[key]; first != nil {
+	finding, _ := ev.Finding.(*Finding)
+	if finding == nil {
+		finding = &Finding{refuse: unionpay.SystemFault}
+	}
+	first, taken, err := s.state.reversals.Find(key, finding.own, s.state.lookReversal)
+	if err != nil {
+		return // the acquirer repeats a reversal until it is acknowledged
+	}
+	if taken {
 		if first.content != content {
 			answer.Response = unionpay.DuplicateTransmission
 		}
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
 		return
 	}
-	finding, _ := ev.Finding.(*Finding)
-	if finding == nil || finding.refuse != "" {
+	if finding.refuse != "" {
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.SystemFault})})
 		return
 	}
 	originalKey, to := unionpay.OriginalKey(m), finding.to
-	if p := s.state.payments[originalKey]; p != nil && p.to == "" {
+	p, known, err := s.state.payments.Find(originalKey, finding.earlier, s.state.look)
+	if err != nil {
+		return
+	}
+	if known && p.to == "" {
 		to = "" // the switch itself refused the original: no issuer ever saw it
 	}
 	row := s.row(journal.Reversed, &m.Payment, originalKey)
 	row.Key, row.Content, row.Reason, row.Note = key, content, m.Response.Pack(), partiesNote(ev.From, to, finding.sealed)
+	reversal := step.NextSeq()
 	s.append(step, now, row)
-	step.Emit(journal.Effect{Timer: timerAnswer + originalKey, After: -1})
+	if !known && namesRequest(originalKey) {
+		// The key is spent: the request may still come, however late.
+		s.append(step, now, journal.Row{Kind: journal.Refused, Key: originalKey, Payment: originalKey, Reason: unionpay.ResponseLate.Pack(), Linked: reversal})
+	}
+	step.Emit(delivery.Awaited(originalKey))
 	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
 	if to == "" {
 		return
 	}
 	forward := *m
 	forward.Receiver = to
-	s.reversals.Send(key, to, &forward, step)
+	s.queue.Send(key, to, &forward, step)
+}
+
+// namesRequest tells the key of a payment from that of a reversal, which a message may name as its original as well: that one is not spent, it may be a row's.
+func namesRequest(key string) bool {
+	return key != "" && key[len(key)-1] != unionpay.TypeReversalRequest.Class()
 }
 
 // acknowledged ends the repeating of a reversal.
 func (s *Switch) acknowledged(now time.Time, ev *journal.Event, m *unionpay.ReversalResponse, step *journal.Step) {
 	key := unionpay.NetworkKey(m)
-	v := s.state.reversals[key]
-	if v == nil || !delivery.Settles(m.Response) || !s.reversals.Acknowledged(key, ev.From, step) {
+	v, known := s.state.reversals.Get(key)
+	if !known || !delivery.Settles(m.Response) || !s.queue.Acknowledged(key, ev.From, step) {
 		return
 	}
 	row := s.row(journal.Acknowledged, &m.Payment, v.original)
@@ -99,7 +109,7 @@ func (s *Switch) acknowledged(now time.Time, ev *journal.Event, m *unionpay.Reve
 // nobody acknowledged are sent again.
 func (s *Switch) Rearm(time.Time) []journal.Effect {
 	var step journal.Step
-	s.pickUp(slices.Sorted(maps.Keys(s.state.payments)), slices.Sorted(maps.Keys(s.state.reversals)), &step)
+	s.pickUp(s.state.begun.Keys(markPayment), s.state.begun.Keys(markReversal), &step)
 	return step.Effects
 }
 
@@ -107,24 +117,24 @@ func (s *Switch) Rearm(time.Time) []journal.Effect {
 func (s *Switch) pickUp(payments, reversals []string, step *journal.Step) {
 	s.closed, s.closedReversals = nil, nil
 	for _, key := range payments {
-		p := s.state.payments[key]
-		if p.status != pending || p.request != nil {
+		p, known := s.state.payments.Get(key)
+		if !known || p.status != pending || p.request != nil {
 			continue
 		}
-		m, err := s.open(p.sealed)
-		if err != nil {
+		request := s.envelope.OpenRequest(p.sealed)
+		if request == nil {
 			s.closed = append(s.closed, key)
 			continue
 		}
-		if request, ok := m.(*unionpay.FinancialRequest); ok && !isUpload(request) {
+		if !isUpload(request) {
 			request.Receiver, request.SettlementDate = p.to, monthDay(p.date)
 			p.request = request
-			step.Emit(journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
+			step.Emit(delivery.Overdue(key))
 		}
 	}
 	for _, key := range reversals {
-		v := s.state.reversals[key]
-		if v.done {
+		v, known := s.state.reversals.Get(key)
+		if !known || v.sealed == nil {
 			continue
 		}
 		m := s.reopen(v)
@@ -132,10 +142,10 @@ func (s *Switch) pickUp(payments, reversals []string, step *journal.Step) {
 			s.closedReversals = append(s.closedReversals, key)
 			continue
 		}
-		s.reversals.Send(key, v.to, m, step)
+		s.queue.Send(key, v.to, m, step)
 	}
 	if s.closedCount() > 0 {
-		step.Emit(journal.Effect{Timer: timerPickUp, After: pickUpAfter})
+		step.Emit(delivery.PickUpLater())
 	}
 }
 
@@ -143,11 +153,7 @@ func (s *Switch) closedCount() int { return len(s.closed) + len(s.closedReversal
 
 // reopen rebuilds the message of a stored reversal: the acquirer's own, or the switch's from the request it reverses.
 func (s *Switch) reopen(v *reversal) *unionpay.ReversalRequest {
-	m, err := s.open(v.sealed)
-	if err != nil {
-		return nil
-	}
-	switch m := m.(type) {
+	switch m := s.envelope.Open(v.sealed).(type) {
 	case *unionpay.ReversalRequest:
 		m.Receiver = v.to
 		return m

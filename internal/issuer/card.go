@@ -116,6 +116,7 @@ type Card struct {
 	online  uint16  // highest counter honoured online
 	window  counter // counters honoured, for late offline uploads
 	days    usageDays
+	residence
 }
 
 // usage is what a card did on one business date.
@@ -230,6 +231,9 @@ const (
 
 func accountOf(card int64) ledger.Account { return ledger.Account(firstCard + card*accountsPerCard) }
 func purseOf(card int64) ledger.Account   { return ledger.Account(firstCard + card*accountsPerCard + 1) }
+
+// cardOf is the card whose account it is, or a number that no card has.
+func cardOf(a ledger.Account) int64 { return int64(a-firstCard) / accountsPerCard }
 
 // AccountName names an account of the bank's books for people: the bank's own, or a card's by the card's id.
 func AccountName(a ledger.Account) string {

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type Deps struct {
 	Keys        KeyNames
 	Calendar    clock.Calendar
 	Currency    uint16 // ISO 4217 number of the books
+	Capacity    Capacity
 }
 
 // Issuer is the bank's core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
@@ -35,7 +37,7 @@ func New(deps Deps) (*Issuer, error) {
 	if deps.Institution == "" || deps.Vault == nil || !deps.Keys.complete() || deps.Currency == 0 {
 		return nil, errors.New("issuer: institution, vault, key names and currency are needed")
 	}
-	return &Issuer{deps: deps, suites: suites(), state: newState(deps.Currency)}, nil
+	return &Issuer{deps: deps, suites: suites(), state: newState(deps.Currency, deps.Capacity)}, nil
 }
 
 // Institution is the issuer's own id.
@@ -88,7 +90,14 @@ func (i *Issuer) append(step *journal.Step, now time.Time, row journal.Row) {
 func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
 	finding, _ := ev.Finding.(*Finding)
 	id := identify(m, finding)
-	first, seen := i.state.payment(id.key)
+	var foreseen *recall
+	if finding != nil {
+		foreseen = finding.earlier
+	}
+	first, seen, err := i.state.payment(id.key, foreseen)
+	if err != nil {
+		return // nobody knows whether this is a repeat: no answer is better than a second one
+	}
 	if seen && (finding == nil || finding.failed) {
 		// The first answer cannot be given again without the security module, which made its cryptogram: the sender asks once more, or takes the payment back.
 		return
@@ -108,7 +117,10 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 		i.answer(ev, m, AlreadyReversed, "", step)
 		return
 	}
-	r := i.request(now, m, finding)
+	r, err := i.request(now, m, finding)
+	if err != nil {
+		return
+	}
 	r.id = id
 	if m.Info.MessageType == unionpay.KindOfflineUpload {
 		i.upload(now, ev, m, r, step)
@@ -187,7 +199,15 @@ func (i *Issuer) upload(now time.Time, ev *journal.Event, m *unionpay.FinancialR
 // reverse takes a payment back: once, whatever the order in which request and reversal arrive.
 func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalRequest, step *journal.Step) {
 	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
-	if first, seen := i.state.payment(key); seen {
+	finding, _ := ev.Finding.(*reversalFinding)
+	if finding == nil {
+		finding = &reversalFinding{}
+	}
+	first, seen, err := i.state.payment(key, finding.own)
+	if err != nil {
+		return // the sender repeats a reversal until it is acknowledged
+	}
+	if seen {
 		reason := first.reason
 		if first.content != content {
 			reason = KeyReused
@@ -200,15 +220,29 @@ func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 		Kind: journal.Reversed, Key: key, Content: content, Payment: originalKey, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
 		Reason: uint16(ReversalNoEffect), BusinessDate: i.businessDate(now, m.SettlementDate), Note: []byte(originalKey),
 	}
-	switch original, seen := i.state.payment(originalKey); {
-	case !seen:
-		row.Reason = uint16(ReversalEarly)
-	case original.held:
+	original, seen, err := i.state.payment(originalKey, finding.original)
+	if err != nil {
+		return
+	}
+	if seen && original.held {
+		if c, err := i.state.card(original.card); err != nil || c == nil {
+			return
+		}
 		hold, _ := i.state.book.Hold(original.seq)
 		row.Reason, row.Card, row.Phase, row.Resolves = uint16(ReversalDone), original.card, ledger.Void, original.seq
 		row.Debit, row.Credit, row.Amount, row.Currency = hold.Debit, hold.Credit, hold.Amount, hold.Currency
+		row.Answer = taken{date: original.date, noPIN: original.noPIN}.bytes()
 	}
+	if !seen {
+		row.Reason = uint16(ReversalEarly)
+	}
+	reversal := step.NextSeq()
 	i.append(step, now, row)
+	if !seen {
+		// The key is spent: the request may still come, however late.
+		i.append(step, now, journal.Row{Kind: journal.Refused, Key: originalKey, Payment: originalKey, Reason: uint16(AlreadyReversed),
+			BusinessDate: row.BusinessDate, Linked: reversal})
+	}
 	i.acknowledge(ev, m, Reason(row.Reason), step)
 }
 
@@ -219,11 +253,8 @@ func (i *Issuer) enrol(now time.Time, e Enrolment, step *journal.Step) error {
 	if uint16(e.Currency) != i.deps.Currency {
 		return fmt.Errorf("card %d: %w: the books are in currency %03d", e.Card, ErrEnrolment, i.deps.Currency)
 	}
-	if old := i.state.cards[e.Card]; old != nil {
-		return fmt.Errorf("card %d: %w: the id is taken", e.Card, ErrEnrolment)
-	}
-	if _, taken := i.state.directory.Load(e.Fingerprint); taken {
-		return fmt.Errorf("card %d: %w: the number is taken", e.Card, ErrEnrolment)
+	if err := i.isFree(e); err != nil {
+		return fmt.Errorf("card %d: %w", e.Card, err)
 	}
 	text, err := json.Marshal(e)
 	if err != nil {
@@ -246,8 +277,32 @@ func (i *Issuer) enrol(now time.Time, e Enrolment, step *journal.Step) error {
 // ErrChange says that a change of a card is not legal.
 var ErrChange = errors.New("change refused")
 
+// isFree says why a card's id or number cannot be taken.
+func (i *Issuer) isFree(e Enrolment) error {
+	old, err := i.state.card(e.Card)
+	switch {
+	case err != nil:
+		return err
+	case old != nil:
+		return fmt.Errorf("%w: the id is taken", ErrEnrolment)
+	}
+	if i.state.directory.find(e.Fingerprint) != nil {
+		return fmt.Errorf("%w: the number is taken", ErrEnrolment)
+	}
+	switch other, err := i.state.fetch(e.Fingerprint); {
+	case err != nil:
+		return err
+	case other != nil:
+		return fmt.Errorf("%w: the number is taken", ErrEnrolment)
+	}
+	return nil
+}
+
 func (i *Issuer) alter(now time.Time, change Change, step *journal.Step) error {
-	c := i.state.cards[change.Card]
+	c, err := i.state.card(change.Card)
+	if err != nil {
+		return fmt.Errorf("card %d: %w", change.Card, err)
+	}
 	if c == nil {
 		return fmt.Errorf("card %d: %w: no such card", change.Card, ErrChange)
 	}
@@ -268,8 +323,23 @@ func (i *Issuer) alter(now time.Time, change Change, step *journal.Step) error {
 	return nil
 }
 
+// Open implements journal.Keeper.
+func (i *Issuer) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
+	return i.state.begin(ctx, archive, watermark)
+}
+
+// WriteBack implements journal.Keeper.
+func (i *Issuer) WriteBack(back *journal.Back, rows int, durable uint64) {
+	i.state.writeBack(back, rows, durable)
+}
+
 // Replay rebuilds the state from a committed row.
-func (i *Issuer) Replay(r *journal.Row) error { return i.state.apply(r) }
+func (i *Issuer) Replay(r *journal.Row) error {
+	i.state.again = true
+	err := i.state.apply(r)
+	i.state.again = false
+	return err
+}
 
 // Rearm has nothing to do: an issuer asks nobody and waits for nothing.
 func (i *Issuer) Rearm(time.Time) []journal.Effect { return nil }
@@ -298,28 +368,40 @@ func approvalTerm(r *journal.Row) glossary.Term {
 	}
 }
 
-// AccountName names an account for people.
+// AccountName names an account for people, a card's by the card's number. It may be called from anywhere.
 func (i *Issuer) AccountName(a ledger.Account) string { return AccountName(a) }
+
+// AccountTitle names an account by its holder's name where the card is in memory. It belongs to the writer.
+func (i *Issuer) AccountTitle(a ledger.Account) string {
+	c := i.state.cards[cardOf(a)]
+	switch {
+	case c == nil:
+		return AccountName(a)
+	case a == c.purse:
+		return namePurse + " " + c.Name
+	}
+	return nameAccount + " " + c.Name
+}
 
 // Book gives the ledger for display and checks; it belongs to the writer.
 func (i *Issuer) Book() *ledger.Book { return i.state.book }
 
-// Card gives a copy of the card with that id.
+// Card gives a copy of the card with that id. It belongs to the writer.
 func (i *Issuer) Card(id int64) (Card, bool) {
-	c := i.state.cards[id]
-	if c == nil {
+	c, err := i.state.card(id)
+	if err != nil || c == nil {
 		return Card{}, false
 	}
 	return *c, true
 }
 
 // ReasonOf gives the reason of the payment with a retrieval reference number, Approved when there is none.
-func (i *Issuer) ReasonOf(rrn string) Reason { return i.state.byRRN[referenceOf(rrn)] }
+func (i *Issuer) ReasonOf(rrn string) Reason { return i.state.recent.byRRN[referenceOf(rrn)] }
 
 // Available is what a card's account may still spend, in minor units.
 func (i *Issuer) Available(id int64) int64 {
-	c := i.state.cards[id]
-	if c == nil {
+	c, err := i.state.card(id)
+	if err != nil || c == nil {
 		return 0
 	}
 	return i.state.available(c)

@@ -1,8 +1,15 @@
 package issuer
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
 
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
 	"tapnet/iso8583/unionpay"
 )
 
@@ -38,7 +45,7 @@ func identify(m *unionpay.FinancialRequest, f *Finding) identity {
 // keyChars is the length of a payment's key at the switch; the keys of terminals are shorter.
 const keyChars = 39
 
-// paymentKey is a payment's key with its length behind it.
+// paymentKey is a payment's key with its length behind it. Keys order as their texts do: by time.
 type paymentKey [keyChars + 1]byte
 
 const hashedKey = 0xFF // in the place of the length
@@ -79,7 +86,184 @@ func (c approvalCode) String() string {
 	return string(c[:])
 }
 
-func (s *state) payment(key string) (payment, bool) {
-	p, ok := s.payments[keyOf(key)]
-	return p, ok
+// recent is the payments decided last. Older ones are in the journal, where they are looked for when a key is not above the horizon: the greatest key
+// that was ever forgotten. Keys rise with time, so a new payment costs no look-up.
+type recent struct {
+	capacity int
+	payments map[paymentKey]payment
+	byRRN    map[reference]Reason // the last decision on each reference, for people who ask why
+	order    []remembered         // a ring, oldest at next once it is full
+	next     int
+	horizon  paymentKey
+	// published is the horizon for Prepare; nil while nothing was forgotten. It may lag: Handle looks again.
+	published atomic.Pointer[paymentKey]
+	forgot    int
+}
+
+type remembered struct {
+	key paymentKey
+	rrn reference
+}
+
+// publishEvery is how many payments are forgotten between two publications of the horizon: a copy each time would cost more than the rare second look.
+const publishEvery = 512
+
+func newRecent(capacity int) recent {
+	return recent{capacity: capacity, payments: map[paymentKey]payment{}, byRRN: map[reference]Reason{}}
+}
+
+// put remembers a payment. When another one is forgotten for it, gone is called with that one.
+func (m *recent) put(k paymentKey, rrn reference, p payment, gone func(payment)) {
+	if _, known := m.payments[k]; known {
+		m.payments[k] = p
+		return
+	}
+	m.payments[k] = p
+	if len(m.order) < m.capacity {
+		m.order = append(m.order, remembered{k, rrn})
+		return
+	}
+	old := m.order[m.next]
+	m.order[m.next] = remembered{k, rrn}
+	m.next = (m.next + 1) % m.capacity
+	gone(m.payments[old.key])
+	delete(m.payments, old.key)
+	delete(m.byRRN, old.rrn)
+	m.forget(old.key)
+}
+
+func (m *recent) forget(k paymentKey) {
+	if k[keyChars] != hashedKey && bytes.Compare(k[:], m.horizon[:]) > 0 {
+		m.horizon = k
+	}
+	if m.forgot%publishEvery == 0 {
+		horizon := m.horizon
+		m.published.Store(&horizon)
+	}
+	m.forgot++
+}
+
+// beyond says that payments up to this key may be in the journal and not in memory.
+func (m *recent) beyond(key string) {
+	m.horizon = keyOf(key)
+	horizon := m.horizon
+	m.published.Store(&horizon)
+	m.forgot++
+}
+
+func (k *paymentKey) within(horizon *paymentKey) bool {
+	return k[keyChars] == hashedKey || bytes.Compare(k[:], horizon[:]) <= 0
+}
+
+// recall is what the archive says about a key.
+type recall struct {
+	key     string
+	found   bool
+	payment payment
+	hold    ledger.Hold // when the payment is held
+}
+
+// look asks the archive for a payment that memory may have forgotten.
+func (s *state) look(key string) (*recall, error) {
+	out := &recall{key: key}
+	ctx := context.Background()
+	row, found, err := s.archive.FindKey(ctx, key)
+	if err != nil || !found {
+		return out, err
+	}
+	out.found = true
+	if out.payment, err = paymentOf(row); err != nil || !out.payment.held {
+		return out, err
+	}
+	out.hold = holdOf(row)
+	_, ended, err := s.archive.FindResolving(ctx, row.Seq)
+	out.payment.held = !ended
+	return out, err
+}
+
+// foresee looks in parallel, before the event is handled, where memory surely has no answer.
+func (s *state) foresee(key string) (*recall, error) {
+	horizon := s.recent.published.Load()
+	if s.archive == nil || horizon == nil {
+		return nil, nil
+	}
+	if k := keyOf(key); !k.within(horizon) {
+		return nil, nil
+	}
+	return s.look(key)
+}
+
+// payment finds what was decided on a key: in memory, in what was foreseen, or in the archive.
+func (s *state) payment(key string, foreseen *recall) (payment, bool, error) {
+	k := keyOf(key)
+	if p, ok := s.recent.payments[k]; ok {
+		return p, true, nil
+	}
+	if s.archive == nil || s.recent.forgot == 0 || !k.within(&s.recent.horizon) {
+		return payment{}, false, nil
+	}
+	if foreseen == nil || foreseen.key != key {
+		var err error
+		if foreseen, err = s.look(key); err != nil {
+			return payment{}, false, fmt.Errorf("look for an earlier payment: %w", err)
+		}
+	}
+	if foreseen.found {
+		if foreseen.payment.held {
+			s.book.Adopt(foreseen.hold)
+		}
+		s.remember(k, reference{}, foreseen.payment)
+	}
+	return foreseen.payment, foreseen.found, nil
+}
+
+// remember puts a payment into memory; of one that is forgotten for it the ledger forgets the hold as well.
+func (s *state) remember(k paymentKey, rrn reference, p payment) {
+	s.recent.put(k, rrn, p, func(old payment) {
+		if old.held {
+			s.book.PutHoldAway(old.seq)
+		}
+	})
+}
+
+// paymentOf reads back what a row with a key says. Whether a hold still stands the row alone cannot say.
+func paymentOf(r *journal.Row) (payment, error) {
+	p := payment{seq: r.Seq, content: r.Content, reason: Reason(r.Reason), card: r.Card, date: r.BusinessDate}
+	switch r.Kind {
+	case journal.Reversed:
+		return p, nil
+	case journal.Refused:
+		return payment{seq: r.Seq, early: true}, nil
+	}
+	n, err := readNote(r)
+	p.code, p.minor, p.noPIN, p.held = codeOf(n.authCode), r.Amount, !n.pinGiven, r.Kind == journal.Approved
+	return p, err
+}
+
+func holdOf(r *journal.Row) ledger.Hold {
+	return ledger.Hold{ID: r.Seq, Debit: r.Debit, Credit: r.Credit, Amount: r.Amount, Currency: r.Currency}
+}
+
+// taken is what a reversal says of the payment it takes back, beside the money: the date on which that counted towards the card's limits, and whether
+// it did so without PIN. The payment itself may be long forgotten when the row is replayed.
+type taken struct {
+	date  int32
+	noPIN bool
+}
+
+const takenBytes = 5
+
+func (t taken) bytes() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, takenBytes), uint32(t.date))
+	if t.noPIN {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func readTaken(r *journal.Row) (taken, error) {
+	if len(r.Answer) != takenBytes {
+		return taken{}, fmt.Errorf("row %d: answer of %d bytes, want %d", r.Seq, len(r.Answer), takenBytes)
+	}
+	return taken{date: int32(binary.BigEndian.Uint32(r.Answer)), noPIN: r.Answer[4] == 1}, nil
 }

@@ -35,7 +35,12 @@ type bank struct {
 
 func newIssuer(t testing.TB, vault issuer.Vault) *issuer.Issuer {
 	t.Helper()
-	i, err := issuer.New(issuer.Deps{Institution: own, Vault: vault, Calendar: networktest.Shanghai, Currency: 156, Keys: issuer.KeyNames{
+	return newBounded(t, vault, issuer.Capacity{})
+}
+
+func newBounded(t testing.TB, vault issuer.Vault, capacity issuer.Capacity) *issuer.Issuer {
+	t.Helper()
+	i, err := issuer.New(issuer.Deps{Institution: own, Capacity: capacity, Vault: vault, Calendar: networktest.Shanghai, Currency: 156, Keys: issuer.KeyNames{
 		MasterAC: networktest.KeyAC, MasterMAC: networktest.KeyMAC, PANFingerprint: networktest.KeyFingerprint,
 		PINReference: networktest.KeyPINReference, PINKey: networktest.PINKey,
 	}})
@@ -112,7 +117,11 @@ func (b *bank) expect(m unionpay.Message, want issuer.Reason) networktest.Sent {
 	if got := unionpay.PaymentOf(sent.Message).Response; got != want.ResponseCode() {
 		b.Fatalf("answer %s (row %q), want %s for %q", got, issuer.Reason(b.LastRow().Reason), want.ResponseCode(), want)
 	}
-	if got := issuer.Reason(b.LastRow().Reason); got != want {
+	last := b.LastRow()
+	if last.Kind == journal.Refused && last.Linked != 0 { // the mark that a reversal leaves for its late request
+		last = b.Rows()[last.Linked-1]
+	}
+	if got := issuer.Reason(last.Reason); got != want {
 		b.Fatalf("reason %q, want %q", got, want)
 	}
 	b.audit()

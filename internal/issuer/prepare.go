@@ -16,6 +16,8 @@ import (
 type Finding struct {
 	id         identity
 	card       *Enrolment
+	loaded     *loaded // the card, when memory did not have it
+	earlier    *recall // what the journal says of the key, when memory may have forgotten it
 	chip       chipData
 	cryptogram Cryptogram
 	check      hsm.CryptogramResult
@@ -36,25 +38,55 @@ type chipData struct {
 
 // Prepare checks cryptogram and PIN of a payment request and puts a *Finding into the event. It runs in parallel and changes nothing.
 func (i *Issuer) Prepare(ev *journal.Event) {
+	if m, ok := ev.Message.(*unionpay.ReversalRequest); ok {
+		i.prepareReversal(ev, m)
+		return
+	}
 	m, ok := ev.Message.(*unionpay.FinancialRequest)
 	if !ok {
 		return
 	}
 	f := &Finding{id: identify(m, nil)}
 	ev.Finding = f
-	fingerprint, err := i.deps.Vault.PANFingerprint(i.deps.Keys.PANFingerprint, m.PAN)
-	if err != nil {
-		f.failed = true
+	if f.failed = !i.find(m, f); f.failed || f.card == nil {
 		return
 	}
-	entry, ok := i.state.directory.Load(Fingerprint(fingerprint))
-	if !ok {
-		return
-	}
-	f.card = entry.(*Enrolment)
 	f.chip = readChip(m)
 	i.checkCryptogram(m, f)
 	i.checkPIN(ev.From, m, f)
+}
+
+// find looks the key and the card up, as far as that can be done beside the writer. It is false when the security module or the store cannot answer.
+func (i *Issuer) find(m *unionpay.FinancialRequest, f *Finding) bool {
+	var err error
+	if f.earlier, err = i.state.foresee(f.id.key); err != nil {
+		return false
+	}
+	fingerprint, err := i.deps.Vault.PANFingerprint(i.deps.Keys.PANFingerprint, m.PAN)
+	if err != nil {
+		return false
+	}
+	if f.card = i.state.directory.find(fingerprint); f.card != nil {
+		return true
+	}
+	if f.loaded, err = i.state.fetch(fingerprint); err != nil {
+		return false
+	}
+	if f.loaded != nil {
+		f.card = &f.loaded.card.Enrolment
+	}
+	return true
+}
+
+// reversalFinding is what Prepare found out about a reversal.
+type reversalFinding struct{ own, original *recall }
+
+// prepareReversal looks keys up that memory may have forgotten. An archive that does not answer is asked again by the writer.
+func (i *Issuer) prepareReversal(ev *journal.Event, m *unionpay.ReversalRequest) {
+	f := &reversalFinding{}
+	f.own, _ = i.state.foresee(unionpay.NetworkKey(m))
+	f.original, _ = i.state.foresee(unionpay.OriginalKey(m))
+	ev.Finding = f
 }
 
 // readChip reads field 55 [REF 6.1] and compares what the chip signed with what the message says: amount, currency, and the number on the chip's track.
@@ -171,7 +203,7 @@ func (i *Issuer) checkPIN(peer string, m *unionpay.FinancialRequest, f *Finding)
 }
 
 // request joins the message, what Prepare found and the card as it is now.
-func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding) *request {
+func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding) (*request, error) {
 	if f == nil {
 		f = &Finding{failed: true}
 	}
@@ -182,11 +214,10 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 		chip: f.chip.present, chipAgrees: f.chip.agrees, requestAC: f.chip.kind == emv.ARQC, approvalAC: f.chip.kind == emv.TC,
 		atc: f.chip.atc, cryptogram: f.cryptogram, pin: f.pin, availableFor: i.state.available,
 	}
-	if f.card != nil {
-		r.card = i.state.cards[f.card.Card]
-	}
+	var err error
+	r.card, err = i.state.touch(f)
 	r.malformed = r.minor <= 0
-	return r
+	return r, err
 }
 
 // local is the instant on the wall of the bank: a card expires by the date there.

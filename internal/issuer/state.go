@@ -3,28 +3,58 @@ package issuer
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
 
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
 )
 
-// state is everything the decision reads. It is the journal, folded: only apply changes it, whether a row was just decided or is replayed.
+// state is everything the decision reads. It is the journal, folded: only apply changes it, whether a row was just decided or is replayed. Cards and payments
+// beyond the capacity are in the store (cache, recent).
 type state struct {
+	currency uint16
 	book     *ledger.Book
 	cards    map[int64]*Card
-	payments map[paymentKey]payment
-	byRRN    map[reference]Reason // the last decision on each reference, for people who ask why
-	// directory finds the immutable part of a card by fingerprint; Prepare reads it while the writer adds cards.
-	directory sync.Map // Fingerprint → *Enrolment
+	cache    cache
+	recent   recent
+	archive  journal.Archive // nil: everything is in memory
+	last     uint64          // last row applied
+	again    bool            // rows are being replayed
+	// directory is also read beside the writer.
+	directory directory
 }
 
-func newState(currency uint16) *state {
-	s := &state{book: ledger.NewBook(), cards: map[int64]*Card{}, payments: map[paymentKey]payment{}, byRRN: map[reference]Reason{}}
-	s.open(AccountScheme, ledger.AccountSpec{Name: "scheme", Currency: currency, Kind: ledger.Liability})
-	s.open(AccountFunding, ledger.AccountSpec{Name: "funding", Currency: currency, Kind: ledger.Asset})
+func newState(currency uint16, capacity Capacity) *state {
+	capacity = capacity.orDefault()
+	s := &state{
+		currency: currency, book: ledger.NewBook(), cards: map[int64]*Card{}, cache: cache{capacity: capacity}, recent: newRecent(capacity.Payments),
+	}
+	s.open(AccountScheme, schemeSpec(currency))
+	s.open(AccountFunding, fundingSpec(currency))
 	return s
 }
+
+func schemeSpec(currency uint16) ledger.AccountSpec {
+	return ledger.AccountSpec{Name: "scheme", Currency: currency, Kind: ledger.Liability}
+}
+
+func fundingSpec(currency uint16) ledger.AccountSpec {
+	return ledger.AccountSpec{Name: "funding", Currency: currency, Kind: ledger.Asset}
+}
+
+// accountSpec is the card's account. A credit line lets it go below zero; the decision holds it to the line (available).
+func accountSpec(c *Card) ledger.AccountSpec {
+	return ledger.AccountSpec{Name: nameAccount, Currency: uint16(c.Currency), Kind: ledger.Liability, NoOverdraft: c.CreditMinor == 0}
+}
+
+func purseSpec(c *Card) ledger.AccountSpec {
+	return ledger.AccountSpec{Name: namePurse, Currency: uint16(c.Currency), Kind: ledger.Liability}
+}
+
+// The names of cards' accounts in the ledger. Whose they are says AccountName: a text for each would cost more than the account.
+const (
+	nameAccount = "account"
+	namePurse   = "purse"
+)
 
 func (s *state) open(account ledger.Account, spec ledger.AccountSpec) {
 	if code := s.book.Open(account, spec); code != ledger.OK {
@@ -68,6 +98,7 @@ func readNote(r *journal.Row) (note, error) {
 
 // apply brings the state to where the row left it.
 func (s *state) apply(r *journal.Row) error {
+	s.last = r.Seq
 	switch r.Kind {
 	case journal.Opened:
 		return s.applyEnrolment(r)
@@ -78,8 +109,11 @@ func (s *state) apply(r *journal.Row) error {
 	case journal.Reversed:
 		return s.applyReversal(r)
 	case journal.Posted:
-		return s.transfer(r)
+		return s.applyDeposit(r)
 	case journal.Refused:
+		if r.Key != "" { // a reversal has come first
+			s.remember(keyOf(r.Key), reference{}, payment{seq: r.Seq, early: true})
+		}
 		return nil
 	default:
 		return fmt.Errorf("row %d: kind %s has no meaning for an issuer", r.Seq, r.Kind)
@@ -90,28 +124,58 @@ func (s *state) transfer(r *journal.Row) error {
 	if r.Debit == 0 {
 		return nil
 	}
-	if code := s.book.Apply(r.Transfer()); code != ledger.OK {
+	do := s.book.Apply
+	if s.again && s.archive != nil {
+		do = s.book.Redo // the balances may know of it
+	}
+	if code := do(r.Transfer()); code != ledger.OK {
 		return fmt.Errorf("row %d: the ledger refuses it: %s", r.Seq, code)
 	}
 	return nil
 }
 
+// rowCard is the card a row names, which must be known, and whether the row is still to be folded into it.
+func (s *state) rowCard(r *journal.Row) (c *Card, fresh bool, err error) {
+	if c, err = s.card(r.Card); err != nil {
+		return nil, false, fmt.Errorf("row %d: %w", r.Seq, err)
+	}
+	if c == nil {
+		return nil, false, fmt.Errorf("row %d: unknown card %d", r.Seq, r.Card)
+	}
+	return c, r.Seq > c.seq, nil
+}
+
 func (s *state) applyEnrolment(r *journal.Row) error {
+	if s.again {
+		if old, err := s.card(r.Card); err != nil || old != nil {
+			return err
+		}
+	}
 	var e Enrolment
 	if err := json.Unmarshal(r.Note, &e); err != nil {
 		return fmt.Errorf("row %d: enrolment: %w", r.Seq, err)
 	}
+	e.SealedPAN = nil // the row has it
 	c, err := newCard(e)
 	if err != nil {
 		return fmt.Errorf("row %d: %w", r.Seq, err)
 	}
-	currency := uint16(e.Currency)
-	// A credit line lets the account go below zero; the decision holds it to the line (available).
-	s.open(c.account, ledger.AccountSpec{Name: "account " + e.Name, Currency: currency, Kind: ledger.Liability, NoOverdraft: e.CreditMinor == 0})
-	s.open(c.purse, ledger.AccountSpec{Name: "purse " + e.Name, Currency: currency, Kind: ledger.Liability})
-	s.cards[c.Enrolment.Card] = c
-	s.directory.Store(e.Fingerprint, &c.Enrolment)
+	s.open(c.account, accountSpec(c))
+	s.open(c.purse, purseSpec(c))
+	s.keep(c)
+	s.changed(c, r.Seq)
 	return nil
+}
+
+func (s *state) applyDeposit(r *journal.Row) error {
+	c, fresh, err := s.rowCard(r)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		s.changed(c, r.Seq)
+	}
+	return s.transfer(r)
 }
 
 func (s *state) applyChange(r *journal.Row) error {
@@ -119,10 +183,11 @@ func (s *state) applyChange(r *journal.Row) error {
 	if err := json.Unmarshal(r.Note, &change); err != nil {
 		return fmt.Errorf("row %d: change: %w", r.Seq, err)
 	}
-	c := s.cards[change.Card]
-	if c == nil {
-		return fmt.Errorf("row %d: change of unknown card %d", r.Seq, change.Card)
+	c, fresh, err := s.rowCard(r)
+	if err != nil || !fresh {
+		return err
 	}
+	s.changed(c, r.Seq)
 	if change.Status != nil {
 		c.Status = *change.Status
 	}
@@ -142,23 +207,32 @@ func (s *state) applyChange(r *journal.Row) error {
 }
 
 func (s *state) applyDecision(r *journal.Row) error {
-	n, err := readNote(r)
+	p, err := paymentOf(r)
+	if err != nil {
+		return err
+	}
+	s.remember(keyOf(r.Key), referenceOf(r.RRN), p)
+	s.recent.byRRN[referenceOf(r.RRN)] = p.reason
+	if r.Card == 0 {
+		return nil
+	}
+	c, fresh, err := s.rowCard(r)
 	if err != nil {
 		return err
 	}
 	if err := s.transfer(r); err != nil {
 		return err
 	}
-	p := payment{
-		seq: r.Seq, content: r.Content, reason: Reason(r.Reason), code: codeOf(n.authCode), card: r.Card, minor: r.Amount, date: r.BusinessDate,
-		noPIN: !n.pinGiven, held: r.Kind == journal.Approved,
+	if fresh {
+		s.fold(c, r, &p)
 	}
-	s.payments[keyOf(r.Key)] = p
-	s.byRRN[referenceOf(r.RRN)] = p.reason
-	c := s.cards[r.Card]
-	if c == nil {
-		return nil
-	}
+	return nil
+}
+
+// fold brings a card's counters and limits used to where a decision left them.
+func (s *state) fold(c *Card, r *journal.Row, p *payment) {
+	n, _ := readNote(r) // paymentOf has read it
+	s.changed(c, r.Seq)
 	if r.Kind != journal.Uploaded {
 		c.Tries = n.tries
 	}
@@ -169,9 +243,8 @@ func (s *state) applyDecision(r *journal.Row) error {
 		}
 	}
 	if r.Kind == journal.Approved {
-		c.days.put(c.days.on(r.BusinessDate).add(&p, 1))
+		c.days.put(c.days.on(r.BusinessDate).add(p, 1))
 	}
-	return nil
 }
 
 // add counts a payment (sign 1) or takes it out again (sign -1).
@@ -185,26 +258,44 @@ func (u usage) add(p *payment, sign int) usage {
 }
 
 func (s *state) applyReversal(r *journal.Row) error {
+	if r.Resolves != 0 {
+		if err := s.takeBack(r); err != nil {
+			return err
+		}
+	}
+	// Remembered last: the original must not be forgotten for it before its hold is gone.
+	s.remember(keyOf(r.Key), reference{}, payment{seq: r.Seq, content: r.Content, reason: Reason(r.Reason), card: r.Card, date: r.BusinessDate})
+	return nil
+}
+
+// takeBack releases a hold and what it used of the card's limits.
+func (s *state) takeBack(r *journal.Row) error {
+	c, fresh, err := s.rowCard(r)
+	if err != nil {
+		return err
+	}
+	back, err := readTaken(r)
+	if err != nil {
+		return err
+	}
+	if _, open := s.book.Hold(r.Resolves); !open && s.again {
+		s.book.Adopt(ledger.Hold{ID: r.Resolves, Debit: r.Debit, Credit: r.Credit, Amount: r.Amount, Currency: r.Currency})
+	}
 	if err := s.transfer(r); err != nil {
 		return err
 	}
-	s.payments[keyOf(r.Key)] = payment{seq: r.Seq, content: r.Content, reason: Reason(r.Reason), card: r.Card, date: r.BusinessDate}
 	original := keyOf(string(r.Note))
-	p, seen := s.payments[original]
-	if !seen {
-		s.payments[original] = payment{seq: r.Seq, early: true}
+	if p, known := s.recent.payments[original]; known {
+		p.held = false
+		s.recent.payments[original] = p
+	}
+	if !fresh {
 		return nil
 	}
-	if !p.held {
-		return nil
-	}
-	p.held = false
-	s.payments[original] = p
+	s.changed(c, r.Seq)
 	// The day's limits give the amount back on the date it was used, unless that date is forgotten.
-	if c := s.cards[p.card]; c != nil {
-		if u := c.days.on(p.date); u.count > 0 {
-			c.days.put(u.add(&p, -1))
-		}
+	if u := c.days.on(back.date); u.count > 0 {
+		c.days.put(u.add(&payment{minor: r.Amount, noPIN: back.noPIN}, -1))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"tapnet/internal/clock"
@@ -39,6 +40,7 @@ type batch struct {
 	effects []Effect
 	replies []reply
 	waiting []func(any) // the Reply of every event that has one
+	back    Back
 }
 
 type reply struct {
@@ -56,6 +58,7 @@ func (b *batch) reset() {
 	clear(b.waiting)
 	b.events, b.rows, b.effects = 0, b.rows[:0], b.effects[:0]
 	b.replies, b.waiting = b.replies[:0], b.waiting[:0]
+	b.back.Reset()
 }
 
 // reject tells the local callers of the batch that the writer stopped.
@@ -68,10 +71,12 @@ func (b *batch) reject(err error) {
 // engine is what Writer and Stepper share: start, handle, commit, release. handle and finish touch different
 // fields, so one goroutine may handle while another finishes.
 type engine struct {
-	cfg   Config
-	epoch uint64
-	chain Chain // of the last row handled, ahead of the store
-	step  Step
+	cfg     Config
+	keeper  Keeper // the machine, when it is one
+	epoch   uint64
+	chain   Chain // of the last row handled, ahead of the store
+	step    Step
+	durable atomic.Uint64 // last row known to be on disk
 }
 
 func newEngine(cfg Config) engine {
@@ -87,7 +92,8 @@ func newEngine(cfg Config) engine {
 	if cfg.Release == nil {
 		cfg.Release = func([]Effect) {}
 	}
-	return engine{cfg: cfg}
+	keeper, _ := cfg.Machine.(Keeper)
+	return engine{cfg: cfg, keeper: keeper}
 }
 
 // start takes the journal over, rebuilds the machine and returns what it wants done. The claim comes first: after it
@@ -98,7 +104,18 @@ func (e *engine) start(ctx context.Context) ([]Effect, error) {
 		return nil, fmt.Errorf("journal: claim: %w", err)
 	}
 	e.epoch = epoch
-	err = e.cfg.Store.Load(ctx, 0, func(r *Row) error {
+	last, hash, err := e.cfg.Store.Last(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("journal: last row: %w", err)
+	}
+	after, err := e.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if after == last {
+		e.chain.Seq, e.chain.Hash = last, hash
+	}
+	err = e.cfg.Store.Load(ctx, after, func(r *Row) error {
 		if err := e.cfg.Machine.Replay(r); err != nil {
 			return fmt.Errorf("journal: replay row %d: %w", r.Seq, err)
 		}
@@ -108,14 +125,49 @@ func (e *engine) start(ctx context.Context) ([]Effect, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: load: %w", err)
 	}
-	seq, hash, err := e.cfg.Store.Last(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("journal: last row: %w", err)
+	if last != e.chain.Seq || hash != e.chain.Hash {
+		return nil, &ChainError{Seq: last, Reason: fmt.Sprintf("load ended at row %d", e.chain.Seq)}
 	}
-	if seq != e.chain.Seq || hash != e.chain.Hash {
-		return nil, &ChainError{Seq: seq, Reason: fmt.Sprintf("load ended at row %d", e.chain.Seq)}
-	}
+	e.durable.Store(last)
 	return e.cfg.Machine.Rearm(e.cfg.Clock.Now()), nil
+}
+
+// open lets a keeper see its archive and returns the row after which replay begins.
+func (e *engine) open(ctx context.Context) (after uint64, err error) {
+	if e.keeper == nil {
+		return 0, nil
+	}
+	if after, err = e.cfg.Store.Watermark(ctx); err != nil {
+		return 0, fmt.Errorf("journal: watermark: %w", err)
+	}
+	if err := e.keeper.Open(ctx, e.cfg.Store, after); err != nil {
+		return 0, fmt.Errorf("journal: open at row %d: %w", after, err)
+	}
+	return after, nil
+}
+
+// complete ends a batch: nothing is added to it any more. It runs where events are handled, so that what is written back is the state after
+// exactly the rows of this batch and those before it.
+func (e *engine) complete(b *batch) {
+	if e.keeper != nil && len(b.rows) > 0 {
+		e.keeper.WriteBack(&b.back, len(b.rows), e.durable.Load())
+	}
+}
+
+// settle writes back what waits, when everything decided is durable and nothing more will be.
+func (e *engine) settle(ctx context.Context) error {
+	if e.keeper == nil {
+		return nil
+	}
+	for back := new(Back); ; back.Reset() {
+		e.keeper.WriteBack(back, 0, e.durable.Load())
+		if len(back.Cells) == 0 {
+			return nil
+		}
+		if err := e.cfg.Store.Commit(ctx, e.epoch, nil, back); err != nil {
+			return fmt.Errorf("journal: write back %d cells: %w", len(back.Cells), err)
+		}
+	}
 }
 
 // handle lets the machine decide one event and puts what it made into b.
@@ -171,9 +223,11 @@ func (e *engine) commit(ctx context.Context, b *batch) error {
 	if len(b.rows) == 0 {
 		return nil
 	}
-	if err := e.cfg.Store.Commit(ctx, e.epoch, b.rows); err != nil {
-		return fmt.Errorf("journal: commit rows %d to %d: %w", b.rows[0].Seq, b.rows[len(b.rows)-1].Seq, err)
+	last := b.rows[len(b.rows)-1].Seq
+	if err := e.cfg.Store.Commit(ctx, e.epoch, b.rows, &b.back); err != nil {
+		return fmt.Errorf("journal: commit rows %d to %d: %w", b.rows[0].Seq, last, err)
 	}
+	e.durable.Store(last)
 	return nil
 }
 

@@ -59,6 +59,15 @@ func (s *Step) Append(r Row) uint64 {
 	return r.Seq
 }
 
+// Decide adds a row, dated now, and brings the machine's state to where it leaves it. A row that the state refuses is a bug: the decision must not have made it.
+func (s *Step) Decide(now time.Time, r Row, apply func(*Row) error) {
+	r.At = now.UTC().Truncate(time.Microsecond)
+	r.Seq = s.Append(r)
+	if err := apply(&r); err != nil {
+		panic("journal: a decision does not apply to the state it was made from: " + err.Error())
+	}
+}
+
 // Emit adds an effect to the step.
 func (s *Step) Emit(e Effect) { s.Effects = append(s.Effects, e) }
 
@@ -83,19 +92,18 @@ type Machine interface {
 	Rearm(now time.Time) []Effect
 }
 
-// Store keeps rows. Load, Last and FindKey may be used while another goroutine commits.
+// Store keeps rows, and cells that follow from them. Everything but Commit and Claim may be used while another goroutine commits.
 type Store interface {
+	Archive
 	// Load calls fn for every row above after, in order, and stops at the first error. It checks the chain and returns a
 	// *ChainError where it breaks. The row is only valid during the call; its slices and strings may be kept.
 	Load(ctx context.Context, after uint64, fn func(*Row) error) error
 	// Last is the number and chain of the last row, zero when there is none.
 	Last(ctx context.Context) (seq uint64, chain [32]byte, err error)
-	// FindKey is the row with that key.
-	FindKey(ctx context.Context, key string) (*Row, bool, error)
-	// Commit makes all the rows durable, or none and returns an error: ErrStaleEpoch, ErrSequence, a *DuplicateKeyError, or
-	// what the medium said. Rows are numbered on from the last one and sealed. After any other error than these
-	// three it is not known whether the rows are durable. A cancelled context does not interrupt a commit that has begun.
-	Commit(ctx context.Context, epoch uint64, rows []Row) error
+	// Commit makes all the rows durable, with what is to be written back beside them unless that is nil, or none and returns an error: ErrStaleEpoch,
+	// ErrSequence, a *DuplicateKeyError, or what the medium said. Rows are numbered on from the last one and sealed. After any other error than
+	// these three it is not known whether the rows are durable. There may be no rows, only cells. A cancelled context does not interrupt a commit that has begun.
+	Commit(ctx context.Context, epoch uint64, rows []Row, back *Back) error
 	// Claim makes the caller the only one who may commit and returns its epoch, above all earlier ones.
 	Claim(ctx context.Context, owner string) (epoch uint64, err error)
 	Close() error

@@ -28,6 +28,7 @@ type memDisk struct {
 	keys  map[string]uint64
 	epoch uint64
 	owner string
+	cells memCells
 }
 
 type memRow struct {
@@ -39,7 +40,7 @@ var _ Store = (*MemStore)(nil)
 
 // NewMemStore is an empty store.
 func NewMemStore() *MemStore {
-	return &MemStore{disk: &memDisk{keys: make(map[string]uint64)}}
+	return &MemStore{disk: &memDisk{keys: make(map[string]uint64), cells: newMemCells()}}
 }
 
 // Reopen is another handle on the same rows, without faults. The old one stays as it is, so that two writers on one
@@ -142,7 +143,7 @@ func (m *MemStore) FindKey(_ context.Context, key string) (*Row, bool, error) {
 }
 
 // Commit implements Store.
-func (m *MemStore) Commit(ctx context.Context, epoch uint64, rows []Row) error {
+func (m *MemStore) Commit(ctx context.Context, epoch uint64, rows []Row, back *Back) error {
 	faults, err := m.state()
 	if err != nil {
 		return err
@@ -155,7 +156,7 @@ func (m *MemStore) Commit(ctx context.Context, epoch uint64, rows []Row) error {
 			return err
 		}
 	}
-	if err := m.disk.commit(epoch, rows); err != nil {
+	if err := m.disk.commit(epoch, rows, back); err != nil {
 		return err
 	}
 	if faults.AfterCommit != nil {
@@ -164,11 +165,14 @@ func (m *MemStore) Commit(ctx context.Context, epoch uint64, rows []Row) error {
 	return nil
 }
 
-func (d *memDisk) commit(epoch uint64, rows []Row) error {
+func (d *memDisk) commit(epoch uint64, rows []Row, back *Back) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if epoch != d.epoch || epoch == 0 {
 		return ErrStaleEpoch
+	}
+	if err := d.cells.check(back); err != nil {
+		return err
 	}
 	fresh := make(map[string]uint64, len(rows))
 	for i := range rows {
@@ -189,7 +193,12 @@ func (d *memDisk) commit(epoch uint64, rows []Row) error {
 	for i := range rows {
 		r := &rows[i]
 		d.rows = append(d.rows, memRow{data: r.AppendBinary(nil), chain: r.Chain})
+		if r.Resolves != 0 {
+			d.cells.resolving[r.Resolves] = r.Seq
+		}
+		d.cells.lastKey = max(d.cells.lastKey, r.Key)
 	}
+	d.cells.put(back)
 	for key, seq := range fresh {
 		d.keys[key] = seq
 	}

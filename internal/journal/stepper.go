@@ -43,6 +43,7 @@ func (s *Stepper) StepAll(ctx context.Context, events ...Event) ([]Effect, error
 	for i := range events {
 		s.handle(&events[i], b)
 	}
+	s.complete(b)
 	if err := s.commit(ctx, b); err != nil {
 		s.err = err
 		b.reject(&StoppedError{Cause: err})

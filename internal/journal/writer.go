@@ -138,30 +138,29 @@ func (w *Writer) Run(ctx context.Context) error {
 	return err
 }
 
-// committer is the second goroutine. Batches come in through full, go back empty through free.
+// committer is the second goroutine. Batches come in through full, go back empty through free, which thereby says that it is idle.
 type committer struct {
 	full   chan *batch
 	free   chan *batch
 	failed chan error
 }
 
-// loop decides. full has no buffer, so a batch is handed over only when the committer is idle, and until then it
-// takes further events: there are two batches, one on each side.
+// loop decides. There are two batches, one on each side: a batch is handed over only when the committer has given the other one back, and until then
+// it takes further events.
 func (w *Writer) loop(ctx context.Context) error {
-	c := committer{full: make(chan *batch), free: make(chan *batch, 2), failed: make(chan error, 1)}
-	c.free <- new(batch)
+	c := committer{full: make(chan *batch, 1), free: make(chan *batch, 1), failed: make(chan error, 1)}
 	c.free <- new(batch)
 	// A commit that has begun is finished even when ctx ends; see Store.Commit.
 	go w.commitAll(context.WithoutCancel(ctx), c)
 
-	current := <-c.free
+	current := new(batch)
 	done, draining := ctx.Done(), false
 	for {
 		w.fill(current)
-		var full chan<- *batch
+		var free <-chan *batch
 		queue := w.queue
 		if current.events > 0 {
-			full = c.full
+			free = c.free
 		} else if draining {
 			break
 		}
@@ -169,8 +168,10 @@ func (w *Writer) loop(ctx context.Context) error {
 			queue = nil
 		}
 		select {
-		case full <- current:
-			current = <-c.free
+		case next := <-free:
+			w.complete(current)
+			c.full <- current
+			current = next
 		case ev := <-queue:
 			w.handle(&ev, current)
 		case <-done:
@@ -185,7 +186,10 @@ func (w *Writer) loop(ctx context.Context) error {
 		}
 	}
 	close(c.full)
-	return <-c.failed
+	if err := <-c.failed; err != nil {
+		return err
+	}
+	return w.settle(context.WithoutCancel(ctx))
 }
 
 // fill takes what is queued, without waiting.

@@ -434,4 +434,4 @@ func BenchmarkWriter(b *testing.B) {
 // nullStore forgets rows.
 type nullStore struct{ *journal.MemStore }
 
-func (nullStore) Commit(context.Context, uint64, []journal.Row) error { return nil }
+func (nullStore) Commit(context.Context, uint64, []journal.Row, *journal.Back) error { return nil }

@@ -49,7 +49,7 @@ func (b *Book) ApplyLinked(transfers ...Transfer) (int, Code) {
 			b.rollback(before)
 			return i, code
 		}
-		u := undo{debit: m.debit, credit: m.credit, before: b.accounts[m.debit].balance, beforeC: b.accounts[m.credit].balance}
+		u := undo{debit: m.debit, credit: m.credit, before: b.accounts[m.debit], beforeC: b.accounts[m.credit]}
 		switch t.Phase {
 		case Pending:
 			u.held = t.ID
@@ -65,7 +65,7 @@ func (b *Book) ApplyLinked(transfers ...Transfer) (int, Code) {
 func (b *Book) rollback(lastID uint64) {
 	for i := len(b.undo) - 1; i >= 0; i-- {
 		u := &b.undo[i]
-		b.accounts[u.debit].balance, b.accounts[u.credit].balance = u.before, u.beforeC
+		b.accounts[u.debit], b.accounts[u.credit] = u.before, u.beforeC
 		if u.held != 0 {
 			delete(b.holds, u.held)
 		}
@@ -117,25 +117,30 @@ func (b *Book) plan(t *Transfer) (move, Code) {
 	return move{debit: debit, credit: credit, post: t.Amount}, OK
 }
 
-// planResolve ends a hold. Its accounts were checked when the hold was made and accounts never close, so only the
-// hold's own terms are left to compare.
+// planResolve ends a hold. Its accounts were checked when the hold was made, so only the hold's own terms are left to compare, and that the accounts
+// are there and not put away.
 func (b *Book) planResolve(t *Transfer) (move, Code) {
 	h, ok := b.holds[t.Resolves]
 	if !ok {
 		return move{}, HoldUnknown
 	}
-	debit, credit := &b.accounts[h.debit], &b.accounts[h.credit]
+	debit, okDebit := b.index[h.debit]
+	credit, okCredit := b.index[h.credit]
 	switch {
-	case t.Debit != 0 && t.Debit != debit.id, t.Credit != 0 && t.Credit != credit.id:
+	case t.Debit != 0 && t.Debit != h.debit, t.Credit != 0 && t.Credit != h.credit:
 		return move{}, HoldAccounts
-	case t.Currency != 0 && t.Currency != debit.spec.Currency:
+	case !okDebit:
+		return move{}, DebitUnknown
+	case !okCredit:
+		return move{}, CreditUnknown
+	case t.Currency != 0 && t.Currency != h.currency:
 		return move{}, HoldCurrency
 	case t.Phase == Post && t.Amount > h.amount:
 		return move{}, HoldExceeded
 	case t.Phase == Void && t.Amount != 0 && t.Amount != h.amount:
 		return move{}, VoidAmount
 	}
-	m := move{debit: h.debit, credit: h.credit, hold: -h.amount}
+	m := move{debit: debit, credit: credit, hold: -h.amount}
 	if t.Phase == Post {
 		m.post = t.Amount
 	}
@@ -172,11 +177,12 @@ func grow(pending, posted int64, m move) (newPending, newPosted int64, ok bool) 
 }
 
 func (b *Book) commit(t *Transfer, m move, debit, credit Balance) {
-	b.accounts[m.debit].balance = debit
-	b.accounts[m.credit].balance = credit
+	d, c := &b.accounts[m.debit], &b.accounts[m.credit]
+	d.balance, d.last = debit, t.ID
+	c.balance, c.last = credit, t.ID
 	switch t.Phase {
 	case Pending:
-		b.holds[t.ID] = hold{debit: m.debit, credit: m.credit, amount: t.Amount}
+		b.holds[t.ID] = hold{debit: t.Debit, credit: t.Credit, amount: t.Amount, currency: t.Currency}
 	case Post, Void:
 		delete(b.holds, t.Resolves)
 	}

@@ -177,7 +177,7 @@ func (r *Rig) Prefix(n int) *journal.MemStore {
 	store := journal.NewMemStore()
 	epoch, err := store.Claim(r.Context(), "prefix")
 	if err == nil && n > 0 {
-		err = store.Commit(r.Context(), epoch, r.Rows()[:n])
+		err = store.Commit(r.Context(), epoch, r.Rows()[:n], nil)
 	}
 	if err != nil {
 		r.Fatalf("prefix of %d rows: %v", n, err)

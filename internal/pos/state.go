@@ -12,19 +12,19 @@ import (
 
 type tagNumber = tlv.Tag
 
-// status is where a sale stands. Legal transitions: pending → done, timedOut; timedOut → reversed.
+// status is where a sale stands. Legal transitions: pending → done, timedOut; timedOut → reversed. A sale that is done or reversed is forgotten: the till numbers
+// its requests itself, so nobody repeats one, and a late answer changes nothing.
 type status uint8
 
 const (
 	pending status = iota + 1
-	done
 	timedOut
-	reversed
 )
 
-// payment is one request to the acquirer.
+// payment is one request to the acquirer that has not ended.
 type payment struct {
 	seq     uint64
+	key     string
 	status  status
 	offline bool
 	sale    uint64
@@ -36,12 +36,14 @@ type payment struct {
 type state struct {
 	stan     uint32
 	batch    uint32
-	payments map[string]*payment
+	payments map[string]*payment // those that have not ended, by their key
 	bySeq    map[uint64]*payment
+	begun    *journal.Begun
+	last     uint64 // last row applied
 }
 
-func newState() *state {
-	return &state{batch: 1, payments: map[string]*payment{}, bySeq: map[uint64]*payment{}}
+func newState(capacity journal.Capacity) *state {
+	return &state{batch: 1, payments: map[string]*payment{}, bySeq: map[uint64]*payment{}, begun: journal.NewBegun(capacity.OrDefault().Rows)}
 }
 
 // apply brings the state to where the row left it.
@@ -52,34 +54,43 @@ func newState() *state {
 //	TimedOut      no answer in time, a reversal is on its way: Linked = Requested row
 //	Acknowledged  the acquirer acknowledged the reversal: Linked = Requested row
 func (s *state) apply(r *journal.Row) error {
+	s.last = r.Seq
 	if r.Kind == journal.Requested || r.Kind == journal.Queued {
-		p := &payment{seq: r.Seq, status: pending, offline: r.Kind == journal.Queued, sealed: append([]byte(nil), r.Note...)}
-		s.payments[r.Key], s.bySeq[r.Seq] = p, p
+		s.take(r, pending)
+		s.begun.Begin(r.Key, byte(pending))
 		s.stan = r.STAN
 		return nil
 	}
 	p := s.bySeq[r.Linked]
 	if p == nil {
-		return fmt.Errorf("row %d: follows row %d, which is no payment", r.Seq, r.Linked)
+		return fmt.Errorf("row %d: follows row %d, which is no payment that goes on", r.Seq, r.Linked)
 	}
-	from, to := pending, done
+	from := pending
 	switch r.Kind {
-	case journal.Answered:
-	case journal.TimedOut:
-		to = timedOut
+	case journal.Answered, journal.TimedOut:
 	case journal.Acknowledged:
-		from, to = timedOut, reversed
+		from = timedOut
 	default:
 		return fmt.Errorf("row %d: kind %s has no meaning for a till", r.Seq, r.Kind)
 	}
 	if p.status != from {
 		return fmt.Errorf("row %d: kind %s does not follow from where the payment stands", r.Seq, r.Kind)
 	}
-	p.status = to
-	if to != timedOut {
-		p.request, p.sealed = nil, nil
+	if r.Kind == journal.TimedOut {
+		p.status = timedOut
+		s.begun.Begin(p.key, byte(timedOut))
+		return nil
 	}
+	delete(s.payments, p.key)
+	delete(s.bySeq, p.seq)
+	s.begun.End(p.key)
 	return nil
+}
+
+// take makes the payment of a Requested or Queued row findable.
+func (s *state) take(r *journal.Row, at status) {
+	p := &payment{seq: r.Seq, key: r.Key, status: at, offline: r.Kind == journal.Queued, sealed: append([]byte(nil), r.Note...)}
+	s.payments[r.Key], s.bySeq[r.Seq] = p, p
 }
 
 // counterOf reads the card's transaction counter, 0 when there is none.

@@ -1,11 +1,11 @@
 package pos
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,8 +23,7 @@ import (
 // Vault is what a till asks of its secure module.
 type Vault interface {
 	EncipherPIN(key string, clear pinblock.Block) (pinblock.Block, error)
-	SealData(name, context string, data []byte) ([]byte, error)
-	OpenData(name, context string, sealed []byte) ([]byte, error)
+	delivery.Sealer
 }
 
 // Deps is what a till needs from outside.
@@ -41,32 +40,31 @@ type Deps struct {
 	// AnswerWithin is how long the acquirer may take; zero means answerWithinDefault.
 	AnswerWithin time.Duration
 	Tap          Tapper
+	// Capacity says how many rows lie between two write-backs. Sales that have ended are not kept in memory.
+	Capacity journal.Capacity
 }
 
 const (
 	// answerWithinDefault is the practice of the trade [REF 6.5].
 	answerWithinDefault = 60 * time.Second
 	sealContext         = "till message"
-	timerAnswer         = "answer "
-	// timerPickUp tries again to open, after a restart, what the secure module could not open.
-	timerPickUp = "pick up"
-	pickUpAfter = 30 * time.Second
 	// traceModulus keeps trace numbers within field 11's six digits.
 	traceModulus = 999_999
 )
 
 // Till is a till. Handle, Replay and Rearm belong to its single writer; Prepare and Finish may run anywhere; Sell is for one cashier at a time.
 type Till struct {
-	deps    Deps
-	state   *state
-	queue   delivery.Queue
-	closed  []string // keys of payments that could not be opened after a restart
-	selling sync.Mutex
-	mu      sync.Mutex
-	waiting map[uint64]chan Outcome
-	sales   uint64
-	taps    uint32
-	ask     asker
+	deps     Deps
+	state    *state
+	queue    delivery.Queue
+	envelope delivery.Envelope
+	closed   []string // keys of payments that could not be opened after a restart
+	selling  sync.Mutex
+	mu       sync.Mutex
+	waiting  map[uint64]chan Outcome
+	sales    uint64
+	taps     uint32
+	ask      asker
 }
 
 // New makes a till that has sold nothing.
@@ -77,7 +75,10 @@ func New(deps Deps) (*Till, error) {
 	if deps.AnswerWithin <= 0 {
 		deps.AnswerWithin = answerWithinDefault
 	}
-	return &Till{deps: deps, state: newState(), waiting: map[uint64]chan Outcome{}}, nil
+	return &Till{
+		deps: deps, state: newState(deps.Capacity), waiting: map[uint64]chan Outcome{},
+		envelope: delivery.Envelope{Vault: deps.Vault, Key: deps.SealKey, Context: sealContext, Dialect: unionpay.Terminal},
+	}, nil
 }
 
 // Authorize is the command that asks the acquirer for a payment. The till fills in trace number and batch. Its end is an Outcome for the sale.
@@ -136,25 +137,13 @@ func (t *Till) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 		t.store(now, c, step)
 		return
 	}
-	if key, ok := strings.CutPrefix(ev.Timer, timerAnswer); ok {
-		t.timeout(now, key, step)
-		return
-	}
-	if ev.Timer == timerPickUp {
-		t.pickUp(t.closed, step)
-		return
-	}
-	t.queue.Fire(ev.Timer, step)
+	t.queue.Due(ev.Timer, step, func(key string) { t.timeout(now, key, step) }, func() { t.pickUp(t.closed, step) })
 }
 
-// append makes a decided row part of the step and of the state; a row that the state refuses is a bug.
+// append makes a decided row part of the step and of the state.
 func (t *Till) append(step *journal.Step, now time.Time, row journal.Row) {
-	row.At = now.UTC().Truncate(time.Microsecond)
 	row.BusinessDate = t.deps.Calendar.BusinessDate(now)
-	row.Seq = step.Append(row)
-	if err := t.state.apply(&row); err != nil {
-		panic("pos: own decision does not apply: " + err.Error())
-	}
+	step.Decide(now, row, t.state.apply)
 }
 
 func row(kind journal.Kind, p *unionpay.Payment) journal.Row {
@@ -172,7 +161,7 @@ func (t *Till) number(m *unionpay.FinancialRequest) {
 func (t *Till) authorize(now time.Time, ev *journal.Event, c Authorize, step *journal.Step) {
 	m := c.Request
 	t.number(&m)
-	sealed := t.seal(&m)
+	sealed := t.envelope.Seal(&m)
 	_, vaultFailed := ev.Finding.(error)
 	if sealed == nil || vaultFailed {
 		step.Emit(journal.Effect{Finding: Outcome{Sale: c.Sale, Failed: true}})
@@ -193,13 +182,13 @@ func (t *Till) authorize(now time.Time, ev *journal.Event, c Authorize, step *jo
 		m.PINBlock = block
 	}
 	step.Emit(journal.Effect{To: t.deps.Acquirer, Message: &m})
-	step.Emit(journal.Effect{Timer: timerAnswer + key, After: t.deps.AnswerWithin})
+	step.Emit(delivery.Await(key, t.deps.AnswerWithin))
 }
 
 func (t *Till) store(now time.Time, c Store, step *journal.Step) {
 	m := c.Request
 	t.number(&m)
-	sealed := t.seal(&m)
+	sealed := t.envelope.Seal(&m)
 	if sealed == nil {
 		step.Emit(journal.Effect{Reply: errors.New("pos: the secure module cannot seal the payment")})
 		return
@@ -234,7 +223,7 @@ func (t *Till) answered(now time.Time, from string, m *unionpay.FinancialRespons
 	if p.offline {
 		return
 	}
-	step.Emit(journal.Effect{Timer: timerAnswer + key, After: -1})
+	step.Emit(delivery.Awaited(key))
 	step.Emit(journal.Effect{Finding: Outcome{Sale: p.sale, STAN: m.STAN, Answer: answer}})
 }
 
@@ -281,31 +270,6 @@ func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
 	return &unionpay.ReversalRequest{Payment: p}
 }
 
-func (t *Till) seal(m unionpay.Message) []byte {
-	plain, err := unionpay.Encode(unionpay.Terminal, nil, m, nil)
-	if err != nil {
-		return nil
-	}
-	sealed, err := t.deps.Vault.SealData(t.deps.SealKey, sealContext, plain)
-	if err != nil {
-		return nil
-	}
-	return sealed
-}
-
-func (t *Till) openRequest(sealed []byte) *unionpay.FinancialRequest {
-	plain, err := t.deps.Vault.OpenData(t.deps.SealKey, sealContext, sealed)
-	if err != nil {
-		return nil
-	}
-	m, err := unionpay.Decode(unionpay.Terminal, plain)
-	if err != nil {
-		return nil
-	}
-	request, _ := m.(*unionpay.FinancialRequest)
-	return request
-}
-
 // Finish tells the waiting cashier how the sale ended.
 func (t *Till) Finish(eff *journal.Effect) {
 	outcome, ok := eff.Finding.(Outcome)
@@ -320,6 +284,14 @@ func (t *Till) Finish(eff *journal.Effect) {
 		waiting <- outcome
 	}
 }
+
+// Open implements journal.Keeper.
+func (t *Till) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
+	return t.state.begin(ctx, archive, watermark)
+}
+
+// WriteBack implements journal.Keeper.
+func (t *Till) WriteBack(back *journal.Back, rows int, _ uint64) { t.state.writeBack(back, rows) }
 
 // Replay rebuilds the state from a committed row.
 func (t *Till) Replay(r *journal.Row) error { return t.state.apply(r) }
@@ -337,10 +309,10 @@ func (t *Till) pickUp(keys []string, step *journal.Step) {
 	t.closed = nil
 	for _, key := range keys {
 		p := t.state.payments[key]
-		if p.status != pending && p.status != timedOut {
+		if p == nil {
 			continue
 		}
-		request := t.openRequest(p.sealed)
+		request := t.envelope.OpenRequest(p.sealed)
 		switch {
 		case request == nil:
 			t.closed = append(t.closed, key)
@@ -351,11 +323,11 @@ func (t *Till) pickUp(keys []string, step *journal.Step) {
 			t.queue.Send(key, t.deps.Acquirer, request, step)
 		default:
 			p.request = request
-			step.Emit(journal.Effect{Timer: timerAnswer + key, After: time.Nanosecond})
+			step.Emit(delivery.Overdue(key))
 		}
 	}
 	if len(t.closed) > 0 {
-		step.Emit(journal.Effect{Timer: timerPickUp, After: pickUpAfter})
+		step.Emit(delivery.PickUpLater())
 	}
 }
 

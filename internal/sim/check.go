@@ -19,7 +19,7 @@ var (
 	lawRefused      = Law{"refused-none", glossary.Term{EN: "nothing stands at an issuer that no till approved", ZH: "终端未批准的交易在发卡行不成立"}}
 	lawReceipt      = Law{"receipt-in-journal", glossary.Term{EN: "what the cashier saw is in the till's journal", ZH: "收银员所见与终端日志一致"}}
 	lawFirst        = Law{"first-answer-again", glossary.Term{EN: "a repeat gets the first answer, byte for byte", ZH: "重复报文得到与首次逐字节相同的应答"}}
-	lawReplay       = Law{"replay-same-books", glossary.Term{EN: "a role rebuilt from its journal has the same books", ZH: "由日志重建的角色账目相同"}}
+	lawReplay       = Law{"replay-same-books", glossary.Term{EN: "a role rebuilt from its journal, or from its cells, has the same books", ZH: "由日志或存储单元重建的角色账目相同"}}
 	lawSettles      = Law{"settles", glossary.Term{EN: "when nobody pays, everything under way comes to its end", ZH: "停止交易后，一切在途事项终会结束"}}
 	lawChip         = Law{"chip-pays-once", glossary.Term{EN: "a purse pays once for a sale, and only for a sale", ZH: "电子现金每笔交易只扣一次，且仅因交易而扣"}}
 	lawFence        = Law{"fence", glossary.Term{EN: "a process whose journal was taken over writes no more", ZH: "日志被接管的进程不再写入"}}
@@ -111,7 +111,9 @@ func (w *world) snapshot(quiet bool) verify.Snapshot {
 			}
 			keeper = again
 		}
-		if b := book(keeper); b != nil {
+		if n.kind == verify.Issuer {
+			w.bankMember(n, keeper, &m)
+		} else if b := book(keeper); b != nil {
 			m.Balances = map[ledger.Account]ledger.Balance{}
 			for line := range b.Lines() {
 				m.Balances[line.Account] = line.Balance
@@ -146,6 +148,10 @@ func (w *world) checkReplay() {
 		again, err := n.rebuild()
 		if err != nil {
 			w.find(lawReplay, "%s: %v", "%s：%v", n.name, err)
+			continue
+		}
+		if live, ok := asBank(n.role); ok {
+			w.checkBank(n, again, live)
 			continue
 		}
 		if have, want := book(again), book(n.role); want != nil && have.Digest() != want.Digest() {

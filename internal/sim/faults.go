@@ -88,6 +88,8 @@ type hooks struct {
 	steady bool
 	// cards is the number of cards in use at a time; 0 is cardsInUse.
 	cards int
+	// whole lets issuers keep everything in memory and show no card, for bugs that the invariants of cells and cards would find first.
+	whole bool
 }
 
 // chance is true in parts of a thousand, and never while the world is being built.

@@ -77,6 +77,7 @@ func (n *node) start() error {
 		return fmt.Errorf("%s: start: %w", n.name, err)
 	}
 	n.stepper = stepper
+	n.world.checkResumed(n)
 	if n.began != nil && n.up {
 		n.began(r)
 	}
@@ -110,10 +111,14 @@ func (n *node) openStore(life int) journal.Store {
 		}
 	}
 	handle.SetFaults(journal.Faults{BeforeCommit: fault(false), AfterCommit: fault(true)})
+	var store journal.Store = handle
 	if wrap := n.world.hooks.store; wrap != nil {
-		return wrap(n.kind, n.name, handle)
+		store = wrap(n.kind, n.name, handle)
 	}
-	return handle
+	if n.kind == verify.Issuer {
+		return counting{store, &n.world.counts}
+	}
+	return store
 }
 
 // mayStop draws whether the process stops at this moment.

@@ -2,8 +2,10 @@ package sim
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +29,78 @@ type bug struct {
 	decide  func(now time.Time, ev *journal.Event, step *journal.Step)
 	recall  func(r *journal.Row)
 	nothing bool // it says that nothing is outstanding
+	archive func(a journal.Archive) journal.Archive
+	keep    func(back *journal.Back)
+}
+
+func (b *bug) inner() role { return b.role }
+
+// Open lets the core see its store through the bug.
+func (b *bug) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
+	keeper, ok := b.role.(journal.Keeper)
+	if !ok {
+		return nil
+	}
+	if b.archive != nil {
+		archive = b.archive(archive)
+	}
+	return keeper.Open(ctx, archive, watermark)
+}
+
+// WriteBack changes what the core writes back.
+func (b *bug) WriteBack(back *journal.Back, rows int, durable uint64) {
+	if keeper, ok := b.role.(journal.Keeper); ok {
+		keeper.WriteBack(back, rows, durable)
+		if b.keep != nil {
+			b.keep(back)
+		}
+	}
+}
+
+// cracked is an archive with a bug in it.
+type cracked struct {
+	journal.Archive
+	forgets bool // it finds no key
+	change  func(c *journal.Cell)
+}
+
+func (c cracked) FindKey(ctx context.Context, key string) (*journal.Row, bool, error) {
+	if c.forgets {
+		return nil, false, nil
+	}
+	return c.Archive.FindKey(ctx, key)
+}
+
+func (c cracked) FindCell(ctx context.Context, id int64) (journal.Cell, bool, error) {
+	cell, found, err := c.Archive.FindCell(ctx, id)
+	if found && c.change != nil {
+		c.change(&cell)
+	}
+	return cell, found, err
+}
+
+func through(c cracked) func(journal.Archive) journal.Archive {
+	return func(a journal.Archive) journal.Archive {
+		c.Archive = a
+		return c
+	}
+}
+
+// bankCell is the number of the cell of an issuer's own accounts.
+const bankCell = math.MaxInt64
+
+// sums of a cell of the bank's own accounts: of the scheme, then of the funding account, five each.
+func bankSums(c *journal.Cell, change func(sums []uint64)) {
+	var sums []uint64
+	for b := c.Data[1:]; len(b) > 0; {
+		v, n := binary.Uvarint(b)
+		sums, b = append(sums, v), b[n:]
+	}
+	change(sums)
+	c.Data = c.Data[:1]
+	for _, v := range sums {
+		c.Data = binary.AppendUvarint(c.Data, v)
+	}
 }
 
 func (b *bug) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
@@ -145,14 +219,14 @@ func onChip(change func(n int, before, after *card.ApplicationState)) hooks {
 // disk is a store with a bug in it.
 type disk struct {
 	*journal.MemStore
-	commit func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row) error
+	commit func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error
 }
 
-func (d *disk) Commit(ctx context.Context, epoch uint64, rows []journal.Row) error {
-	return d.commit(d, ctx, epoch, rows)
+func (d *disk) Commit(ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
+	return d.commit(d, ctx, epoch, rows, back)
 }
 
-func onDisk(kind string, commit func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row) error) hooks {
+func onDisk(kind string, commit func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error) hooks {
 	return hooks{store: func(k, _ string, m *journal.MemStore) journal.Store {
 		if k != kind {
 			return m
@@ -181,22 +255,23 @@ type planted struct {
 	bug    string
 	hooks  hooks
 	faults Faults
+	small  bool // issuers remember little
 }
 
 func plants() []planted {
-	return append(plantsForVerify(), plantsForOwn()...)
+	return slices.Concat(plantsForVerify(), plantsForOwn(), plantsForCells())
 }
 
 func plantsForVerify() []planted {
 	utc := clock.Calendar{}
 	return []planted{
-		{"hash-chain", "a disk that turns a bit", onDisk(verify.Acquirer, func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row) error {
-			err := d.MemStore.Commit(ctx, epoch, rows)
+		{"hash-chain", "a disk that turns a bit", onDisk(verify.Acquirer, func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
+			err := d.MemStore.Commit(ctx, epoch, rows, back)
 			if seq := rows[0].Seq; err == nil && seq%40 == 0 {
 				d.Tamper(seq/2, func(r *journal.Row) { r.Amount ^= 1 })
 			}
 			return err
-		}), Rough()},
+		}), Rough(), false},
 		{"one-key-one-content", "an acquirer that rounds up", in(verify.Acquirer, bug{decide: func(_ time.Time, _ *journal.Event, step *journal.Step) {
 			for i := range step.Effects {
 				if m, ok := step.Effects[i].Message.(*unionpay.FinancialRequest); ok && m.Amount.Minor()%10 == 9 {
@@ -205,45 +280,45 @@ func plantsForVerify() []planted {
 					step.Effects[i].Message = &more
 				}
 			}
-		}}), Rough()},
+		}}), Rough(), false},
 		{"ledger-balanced", "an issuer that releases more than it held", in(verify.Issuer, bug{decide: rows(func(r *journal.Row) {
 			if r.Resolves != 0 {
 				r.Amount++
 			}
-		}, journal.Reversed)}), steady()},
-		{"balances-from-rows", "an issuer that writes down less than it credits", in(verify.Issuer, bug{decide: rows(func(r *journal.Row) { r.Amount-- }, journal.Posted)}), steady()},
-		{"no-overdraft", "an issuer that lends", in(verify.Issuer, generous(func(e *issuer.Enrolment) { e.CreditMinor += 1_000_000 })), Rough()},
+		}, journal.Reversed)}), steady(), false},
+		{"balances-from-rows", "an issuer that writes down less than it credits", in(verify.Issuer, bug{decide: rows(func(r *journal.Row) { r.Amount-- }, journal.Posted)}), steady(), false},
+		{"no-overdraft", "an issuer that lends", in(verify.Issuer, generous(func(e *issuer.Enrolment) { e.CreditMinor += 1_000_000 })), Rough(), false},
 		{"counter-once", "an issuer that forgets counters when it restarts", in(verify.Issuer, bug{recall: func(r *journal.Row) {
 			if len(r.Note) == 2 {
 				r.Note = []byte{r.Note[0] &^ 2, r.Note[1]}
 			}
-		}}), shaky()},
+		}}), shaky(), false},
 		{"counter-of-chip", "a chip whose counter runs back", onChip(func(n int, _, after *card.ApplicationState) {
 			if n%9 == 0 && after.ATC > 3 {
 				after.ATC -= 3
 			}
-		}), Rough()},
+		}), Rough(), false},
 		{"pin-tries", "an issuer for which a wrong PIN costs nothing", in(verify.Issuer, bug{decide: rows(func(r *journal.Row) {
 			if issuer.Reason(r.Reason) == issuer.PINWrong {
 				r.Note = []byte{r.Note[0], r.Note[1] + 1}
 			}
-		}, journal.Declined)}), Rough()},
+		}, journal.Declined)}), Rough(), false},
 		{"day-limits", "an issuer that looks away", in(verify.Issuer, generous(func(e *issuer.Enrolment) {
 			e.Limits.TapMinor *= 10
 			e.Limits.DayMinor *= 10
 			e.Limits.DayCount *= 10
 			e.Limits.NoPINDayMinor *= 10
-		})), Rough()},
+		})), Rough(), false},
 		{"business-date", "a switch with the date of Greenwich", in(verify.Switch, bug{decide: rows(func(r *journal.Row) { r.BusinessDate = utc.BusinessDate(r.At) },
-			journal.Requested)}), Rough()},
+			journal.Requested)}), Rough(), false},
 		{"payment-ends-once", "an acquirer that ends a payment twice", in(verify.Acquirer, bug{decide: func(_ time.Time, _ *journal.Event, step *journal.Step) {
 			for _, r := range step.Rows {
 				if r.Kind == journal.Answered {
-					r.Debit, r.Credit, r.Phase = 0, 0, 0
+					r.Key, r.Debit, r.Credit, r.Phase = "", 0, 0, 0
 					step.Append(r)
 				}
 			}
-		}}), steady()},
+		}}), steady(), false},
 		{"outcomes-agree", "an acquirer that is too kind", in(verify.Acquirer, bug{decide: func(_ time.Time, _ *journal.Event, step *journal.Step) {
 			for i := range step.Effects {
 				if m, ok := step.Effects[i].Message.(*unionpay.FinancialResponse); ok && m.Response == unionpay.InsufficientFunds {
@@ -252,18 +327,18 @@ func plantsForVerify() []planted {
 					step.Effects[i].Message = &kind
 				}
 			}
-		}}), Rough()},
+		}}), Rough(), false},
 		{"holds-equal-claims", "an acquirer that forgets to void", in(verify.Acquirer, bug{decide: rows(func(r *journal.Row) {
 			r.Debit, r.Credit, r.Amount, r.Phase, r.Resolves = 0, 0, 0, 0, 0
-		}, journal.Reversed)}), steady()},
+		}, journal.Reversed)}), steady(), false},
 		{"purse-conserved", "a till that forgets what it took", in(verify.Till, bug{instead: func(ev *journal.Event, step *journal.Step) bool {
 			_, offline := ev.Command.(pos.Store)
 			if offline {
 				step.Emit(journal.Effect{Reply: pos.Stored{}})
 			}
 			return offline
-		}}), Rough()},
-		{"deliveries-acknowledged", "a switch that drops reversals", in(verify.Switch, bug{decide: without(reversals), nothing: true}), Rough()},
+		}}), Rough(), false},
+		{"deliveries-acknowledged", "a switch that drops reversals", in(verify.Switch, bug{decide: without(reversals), nothing: true}), Rough(), false},
 	}
 }
 
@@ -277,11 +352,11 @@ func plantsForOwn() []planted {
 			}
 			step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.SuspectedFraud})})
 			return true
-		}}), Rough()},
-		{lawRefused.Name, "a till that gives up silently", in(verify.Till, bug{decide: without(reversals), nothing: true}), Rough()},
+		}}), Rough(), false},
+		{lawRefused.Name, "a till that gives up silently", in(verify.Till, bug{decide: without(reversals), nothing: true}), Rough(), false},
 		{lawReceipt.Name, "a till that acknowledges before it commits", in(verify.Till, bug{decide: func(_ time.Time, _ *journal.Event, step *journal.Step) {
 			step.Rows = slices.DeleteFunc(step.Rows, func(r journal.Row) bool { return r.Kind == journal.Answered })
-		}}), Rough()},
+		}}), Rough(), false},
 		{lawFirst.Name, "an issuer that numbers repeats anew", in(verify.Issuer, bug{decide: func(_ time.Time, _ *journal.Event, step *journal.Step) {
 			for i := range step.Effects {
 				if m, ok := step.Effects[i].Message.(*unionpay.FinancialResponse); ok && len(step.Rows) == 0 && m.AuthCode != "" {
@@ -290,43 +365,103 @@ func plantsForOwn() []planted {
 					step.Effects[i].Message = &other
 				}
 			}
-		}}), Rough()},
+		}}), Rough(), false},
 		{lawReplay.Name, "an acquirer that forgets reversals when it restarts", in(verify.Acquirer, bug{recall: func(r *journal.Row) {
 			if r.Kind == journal.Reversed {
 				r.Debit, r.Credit, r.Amount, r.Phase, r.Resolves = 0, 0, 0, 0, 0
 			}
-		}}), steady()},
+		}}), steady(), false},
 		{lawSettles.Name, "an acquirer that acknowledges no reversal", in(verify.Acquirer, bug{decide: without(func(e *journal.Effect) bool {
 			_, ok := e.Message.(*unionpay.ReversalResponse)
 			return ok
-		})}), Rough()},
+		})}), Rough(), false},
 		{lawChip.Name, "a chip that pays twice", onChip(func(n int, before, after *card.ApplicationState) {
 			if paid := before.Purses[0].Balance - after.Purses[0].Balance; n%4 == 0 && paid > 0 && after.Purses[0].Balance >= paid {
 				after.Purses[0].Balance -= paid
 			}
-		}), Rough()},
-		{lawFence.Name, "a disk that lets everybody write", onDisk(verify.Switch, func(d *disk, ctx context.Context, _ uint64, rows []journal.Row) error {
+		}), Rough(), false},
+		{lawFence.Name, "a disk that lets everybody write", onDisk(verify.Switch, func(d *disk, ctx context.Context, _ uint64, rows []journal.Row, back *journal.Back) error {
 			epoch, err := d.Claim(ctx, "anybody")
-			return errors.Join(err, d.MemStore.Commit(ctx, epoch, rows))
-		}), shaky()},
+			return errors.Join(err, d.MemStore.Commit(ctx, epoch, rows, back))
+		}), shaky(), false},
 		{lawMessages.Name, "an acquirer that answers the wrong terminal", in(verify.Acquirer, bug{decide: func(_ time.Time, _ *journal.Event, step *journal.Step) {
 			for i := range step.Effects {
 				if e := &step.Effects[i]; e.To == "T0000003" {
 					e.To = "T0000099"
 				}
 			}
-		}}), Rough()},
+		}}), Rough(), false},
 		{lawSurprise.Name, "a switch with a panic in it", in(verify.Switch, bug{tell: func(*journal.Event) {
 			if events++; events%200 == 0 {
 				panic("a bug")
 			}
-		}}), Rough()},
-		{lawSurprise.Name, "a disk that is full", onDisk(verify.Issuer, func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row) error {
+		}}), Rough(), false},
+		{lawSurprise.Name, "a disk that is full", onDisk(verify.Issuer, func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
 			if rows[0].Seq > 300 {
 				return errors.New("no space left on device")
 			}
-			return d.MemStore.Commit(ctx, epoch, rows)
-		}), Rough()},
+			return d.MemStore.Commit(ctx, epoch, rows, back)
+		}), Rough(), false},
+	}
+}
+
+// plantsForCells are bugs of issuers that do not have everything in memory.
+func plantsForCells() []planted {
+	steps := 0
+	return []planted{
+		{"early-reversals", "an issuer that does not spend the key", in(verify.Issuer, bug{decide: func(_ time.Time, _ *journal.Event, step *journal.Step) {
+			step.Rows = slices.DeleteFunc(step.Rows, func(r journal.Row) bool { return r.Kind == journal.Refused && r.Key != "" })
+		}}), Rough(), true},
+		{"early-reversals", "an issuer that gives back on another date", in(verify.Issuer, bug{decide: rows(func(r *journal.Row) {
+			if len(r.Answer) == 5 {
+				r.Answer = []byte{r.Answer[0], r.Answer[1], r.Answer[2], r.Answer[3] - 1, r.Answer[4]}
+			}
+		}, journal.Reversed)}), steady(), true},
+		{verify.CellsFromRows, "a cache that puts away what was not written", in(verify.Issuer, bug{keep: func(back *journal.Back) {
+			back.Cells = slices.DeleteFunc(back.Cells, func(c journal.Cell) bool {
+				steps++
+				return c.ID != bankCell && steps%7 == 0
+			})
+		}}), Rough(), true},
+		{verify.CellsFromRows, "a write-back that skips the cell of the bank's own accounts", in(verify.Issuer, bug{keep: func(back *journal.Back) {
+			back.Cells = slices.DeleteFunc(back.Cells, func(c journal.Cell) bool {
+				steps++
+				return c.ID == bankCell && steps%5 == 0
+			})
+		}}), Rough(), true},
+		{verify.CellsFromRows, "a watermark one too high", in(verify.Issuer, bug{keep: func(back *journal.Back) {
+			if back.Watermark > 0 {
+				back.Watermark++
+			}
+		}}), steady(), true},
+		{verify.CellsFromRows, "a cell one row too late", in(verify.Issuer, bug{keep: func(back *journal.Back) {
+			for i := range back.Cells {
+				back.Cells[i].Seq++
+			}
+		}}), steady(), true},
+		{verify.CellsFromRows, "a disk that turns a bit of a cell", onDisk(verify.Issuer, func(d *disk, ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
+			err := d.MemStore.Commit(ctx, epoch, rows, back)
+			if seq := rows[0].Seq; err == nil && seq%40 == 0 && back != nil && len(back.Cells) > 0 {
+				d.TamperCell(back.Cells[0].ID, func(c *journal.Cell) { c.Data[len(c.Data)/2] ^= 1 })
+			}
+			return err
+		}), steady(), true},
+		{verify.CardsFromRows, "a card that comes back with all its tries", in(verify.Issuer, bug{archive: through(cracked{change: func(c *journal.Cell) {
+			if c.ID != bankCell {
+				c.Data[2] = 3
+			}
+		}})}), Rough(), true},
+		{verify.CellsFromRows, "a redo that applies twice", in(verify.Issuer, bug{archive: through(cracked{change: func(c *journal.Cell) {
+			if c.ID == bankCell {
+				bankSums(c, func(sums []uint64) { sums[4] = 0 })
+			}
+		}})}), shaky(), true},
+		{lawReplay.Name, "a restart that forgets what is held", in(verify.Issuer, bug{archive: through(cracked{change: func(c *journal.Cell) {
+			if c.ID == bankCell {
+				bankSums(c, func(sums []uint64) { sums[2] = 0 })
+			}
+		}})}), steady(), true},
+		{lawSurprise.Name, "a forgotten key answered anew", in(verify.Issuer, bug{archive: through(cracked{forgets: true})}), Rough(), true},
 	}
 }
 
@@ -337,7 +472,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	found := map[string]bool{}
 	for _, p := range plants() {
 		t.Run(p.law+": "+p.bug, func(t *testing.T) {
-			p.hooks.steady = true
+			p.hooks.steady, p.hooks.whole = true, !p.small
 			r, err := Run(context.Background(), Options{Seed: 11, Taps: plantedTaps, Faults: p.faults, hooks: p.hooks})
 			if err != nil {
 				t.Fatal(err)

@@ -76,6 +76,11 @@ type Counts struct {
 	Cards      int   // cards issued
 	Days       int   // changes of the business date
 	Checks     int   // times that all invariants were tried
+	Resumed    int   // issuers that started from their cells
+	Loaded     int   // cards that an issuer found in its store and not in memory
+	Kept       int   // cells that issuers wrote back
+	Recalled   int   // payments that an issuer had forgotten and found in its journal
+	Spent      int   // of these, keys that a reversal had spent before the payment came
 	Stranded   int64 // minor units that left purses without a payment: a card that never came back, a till that crashed first
 }
 
@@ -91,6 +96,7 @@ func (c *Counts) List() []Count {
 		{"messages", c.Messages}, {"lost", c.Lost}, {"duplicated", c.Duplicated}, {"delayed", c.Delayed}, {"reordered", c.Reordered}, {"unread", c.Unread},
 		{"commits", c.Commits}, {"crashes", c.Crashes}, {"restarts", c.Restarts}, {"zombies", c.Zombies},
 		{"unanswered", c.Unanswered}, {"tears", c.Tears}, {"replays", c.Replays}, {"changes", c.Changes}, {"cards", c.Cards}, {"days", c.Days},
+		{"resumed", c.Resumed}, {"loaded", c.Loaded}, {"kept", c.Kept}, {"recalled", c.Recalled}, {"spent", c.Spent},
 	}
 }
 
@@ -220,6 +226,11 @@ func (c *Counts) add(w *Counts) {
 	c.Days += w.Days
 	c.Checks += w.Checks
 	c.Stranded += w.Stranded
+	c.Resumed += w.Resumed
+	c.Loaded += w.Loaded
+	c.Kept += w.Kept
+	c.Recalled += w.Recalled
+	c.Spent += w.Spent
 }
 
 // Law is the name and title of an invariant that runs try.

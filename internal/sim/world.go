@@ -14,6 +14,7 @@ import (
 
 	"tapnet/internal/clock"
 	"tapnet/internal/hsm"
+	"tapnet/internal/issuer"
 	"tapnet/internal/journal"
 	"tapnet/internal/personalization"
 	"tapnet/internal/verify"
@@ -33,6 +34,7 @@ type world struct {
 	began    time.Time
 	clock    *clock.Manual // the true time, and the queue of events
 	calendar clock.Calendar
+	capacity issuer.Capacity
 	profile  *personalization.Profile
 	nodes    []*node
 	byName   map[string]*node
@@ -78,6 +80,9 @@ func newWorld(seed uint64, o Options) (*world, error) {
 	w.began = day.Add(w.upTo(24 * time.Hour)).Truncate(time.Second)
 	w.clock = clock.NewManual(w.began)
 	w.calendar = clock.Calendar{Zone: clock.Shanghai(), CutOff: time.Duration(w.random.IntN(2)) * 23 * time.Hour}
+	if w.capacity = drawCapacity(w.random); w.hooks.whole {
+		w.capacity = wholeCapacity()
+	}
 	if w.hooks.world != nil {
 		w.hooks.world(w)
 	}

@@ -9,11 +9,17 @@ import (
 
 // bank is what an issuer's rows make of its cards: a second derivation of everything an authorization reads.
 type bank struct {
-	cards map[int64]*holder
-	open  *opening // an enrolment whose deposits are still to come
+	cards   map[int64]*holder
+	open    *opening // an enrolment whose deposits are still to come
+	touched *holder  // the card that the row being looked at has changed
+	scheme  sums     // the bank's own accounts
+	funding sums
+	cells   *cells
 }
 
-func newBank() *bank { return &bank{cards: map[int64]*holder{}} }
+func newBank() *bank {
+	return &bank{cards: map[int64]*holder{}, cells: &cells{}}
+}
 
 // standing is a card's standing at the bank, in the issuer's numbers.
 type standing uint8
@@ -34,44 +40,67 @@ type opening struct {
 	Expiry       string `json:"expiry"`
 	Currency     uint16 `json:"currency"`
 	NoPIN        bool   `json:"no_pin"`
+	Contactless  bool   `json:"contactless"`
 	Limits       limits `json:"limits"`
 	OpeningMinor int64  `json:"opening_minor"`
 	PurseMinor   int64  `json:"purse_minor"`
 	CreditMinor  int64  `json:"credit_minor"`
+
+	Fingerprint  [16]byte `json:"fingerprint"`
+	Masked       string   `json:"masked"`
+	Sequence     string   `json:"sequence"`
+	Product      string   `json:"product"`
+	PINReference [16]byte `json:"pin_reference"`
 }
 
 // alteration is a change of a card as its row has it; nil members stay as they are.
 type alteration struct {
-	Card     int64     `json:"card"`
-	Status   *standing `json:"status"`
-	NoPIN    *bool     `json:"no_pin"`
-	Limits   *limits   `json:"limits"`
-	PINTries *int      `json:"pin_tries"`
+	Card        int64     `json:"card"`
+	Status      *standing `json:"status"`
+	NoPIN       *bool     `json:"no_pin"`
+	Contactless *bool     `json:"contactless"`
+	Limits      *limits   `json:"limits"`
+	PINTries    *int      `json:"pin_tries"`
 }
 
 // holder is one card with its accounts.
 type holder struct {
-	opened   uint64 // row
-	name     string
-	account  int64 // posted
-	held     int64
-	purse    int64
+	opened uint64 // row
+	name   string
+	cellState
 	credit   int64
-	limits   limits
 	expires  int32 // first date (yyyymmdd) on which the card is no longer good
-	tries    int
-	status   standing
-	noPIN    bool
 	currency uint16
-	online   uint16 // highest counter honoured in real time
-	window   window
-	days     [daysKept]spent
+	cell     int32  // place among the cells, below zero when it has none
 	topATC   uint16 // highest counter honoured at all, and its row
 	topRow   uint64
 	topKind  journal.Kind
 	topAt    int64
 	initial  int64 // purse at opening
 }
+
+// cellState is what a card's rows change, and a cell therefore has as of a row.
+type cellState struct {
+	status      standing
+	tries       int
+	noPIN       bool
+	contactless bool
+	online      uint16 // highest counter honoured in real time
+	window      window
+	days        [daysKept]spent
+	limits      limits
+	account     sums
+	purse       sums
+}
+
+// sums are an account's: what is held and posted on each side, and the row that moved money there last.
+type sums struct {
+	debitsPending, debitsPosted, creditsPending, creditsPosted int64
+	last                                                       uint64
+}
+
+// balance is what is posted on an account that grows by credits.
+func (s *sums) balance() int64 { return s.creditsPosted - s.debitsPosted }
 
 // daysKept is how many dates of a card an issuer remembers.
 const daysKept = 3
@@ -140,14 +169,14 @@ func (w *window) use(atc uint16) {
 }
 
 // available is what the account may still spend.
-func (h *holder) available() int64 { return h.account - h.held + h.credit }
+func (h *holder) available() int64 { return h.account.balance() - h.account.debitsPending + h.credit }
 
 // rises reports whether a counter is good for a payment in real time.
 func (h *holder) rises(atc uint16) bool { return atc > h.online && h.window.fresh(atc) }
 
 func (b *bank) purses() (sum int64) {
 	for _, h := range b.cards {
-		sum += h.purse
+		sum += h.purse.balance()
 	}
 	return sum
 }
@@ -182,9 +211,10 @@ func (a *auditor) enrol(m *member, r *journal.Row) {
 		m.currency = o.Currency
 	}
 	same(m, r, "currency", o.Currency, m.currency)
-	m.bank.cards[o.Card] = &holder{opened: r.Seq, name: o.Name, credit: o.CreditMinor, limits: o.Limits, expires: expires, tries: pinTriesMax,
-		status: standsActive, noPIN: o.NoPIN, currency: o.Currency, initial: o.PurseMinor}
-	m.bank.open = &o
+	h := &holder{opened: r.Seq, name: o.Name, credit: o.CreditMinor, expires: expires, currency: o.Currency, initial: o.PurseMinor,
+		cellState: cellState{limits: o.Limits, tries: pinTriesMax, status: standsActive, noPIN: o.NoPIN, contactless: o.Contactless}}
+	m.bank.cards[o.Card], m.bank.open, m.bank.touched = h, &o, h
+	m.introduce(r, h, &o)
 }
 
 func (l limits) sound() bool {
@@ -219,12 +249,14 @@ func (a *auditor) deposit(m *member, r *journal.Row) {
 	same(m, r, "amount", r.Amount, *amount)
 	*amount = 0
 	h := m.bank.cards[o.Card]
+	m.bank.touched = h
 	switch int64(r.Credit) {
 	case accountNumber(o.Card):
-		h.account += r.Amount
+		h.account.post(0, r.Amount, r.Seq)
 	case purseNumber(o.Card):
-		h.purse += r.Amount
+		h.purse.post(0, r.Amount, r.Seq)
 	}
+	m.bank.funding.post(r.Amount, 0, r.Seq)
 }
 
 // deposited is called for every row that is no deposit: those that were due must have come.
@@ -253,6 +285,7 @@ func (a *auditor) alter(m *member, r *journal.Row) {
 		m.fault(r, "card", number(c.Card), fill("a card that was opened", "已开立的卡"))
 		return
 	}
+	m.bank.touched = h
 	if c.Status != nil {
 		if !h.status.may(*c.Status) {
 			m.fault(r, "note", number(uint8(*c.Status)), fill("a standing that may follow %d", "可由%d变为的状态", h.status))
@@ -261,6 +294,9 @@ func (a *auditor) alter(m *member, r *journal.Row) {
 	}
 	if c.NoPIN != nil {
 		h.noPIN = *c.NoPIN
+	}
+	if c.Contactless != nil {
+		h.contactless = *c.Contactless
 	}
 	if c.Limits != nil {
 		if !c.Limits.sound() {
@@ -304,12 +340,22 @@ func (h *holder) use(r *journal.Row) {
 
 // pay moves the money of an issuer's row on the card.
 func (m *member) pay(h *holder, r *journal.Row) {
-	switch {
-	case r.Kind == journal.Uploaded:
-		h.purse -= r.Amount
+	if r.Kind == journal.Uploaded {
+		h.purse.post(r.Amount, 0, r.Seq)
+		m.bank.scheme.post(0, r.Amount, r.Seq)
 		m.posted += r.Amount
-	default:
-		h.held += r.Amount
-		m.held += r.Amount
+		return
 	}
+	m.hold(h, r.Amount, r.Seq)
+}
+
+// hold holds money on a card's account, or lets go of it when the amount is below zero.
+func (m *member) hold(h *holder, amount int64, row uint64) {
+	h.account.debitsPending, h.account.last = h.account.debitsPending+amount, row
+	m.bank.scheme.creditsPending, m.bank.scheme.last = m.bank.scheme.creditsPending+amount, row
+	m.held += amount
+}
+
+func (s *sums) post(debit, credit int64, row uint64) {
+	s.debitsPosted, s.creditsPosted, s.last = s.debitsPosted+debit, s.creditsPosted+credit, row
 }

@@ -97,7 +97,7 @@ func (c *payCase) closed() bool {
 // cases are the payments in memory: those that are under way, and the last ones that are settled.
 type cases struct {
 	byJoin   map[uint64]*payCase
-	settled  []*payCase // a ring
+	settled  []*payCase // a ring of those kept
 	first    int
 	queued   int
 	idle     []*payCase
@@ -108,8 +108,8 @@ type cases struct {
 // keptSettled is how many settled payments stay in memory for a reversal that comes later; older ones are read again from the journals.
 var keptSettled = 1 << 14
 
-func (c *cases) init() {
-	c.byJoin, c.doubtful, c.settled = map[uint64]*payCase{}, map[*payCase]bool{}, make([]*payCase, keptSettled)
+func (c *cases) init(kept int) {
+	c.byJoin, c.doubtful, c.settled = map[uint64]*payCase{}, map[*payCase]bool{}, make([]*payCase, kept)
 }
 
 func (c *cases) fresh() *payCase {
@@ -170,10 +170,11 @@ func (a *auditor) settle(p *payCase) {
 	if p.queued || !p.closed() {
 		return
 	}
-	at := (c.first + c.queued) % keptSettled
-	if c.queued == keptSettled {
+	kept := len(c.settled)
+	at := (c.first + c.queued) % kept
+	if c.queued == kept {
 		oldest := c.settled[c.first]
-		c.first, at = (c.first+1)%keptSettled, c.first
+		c.first, at = (c.first+1)%kept, c.first
 		c.queued--
 		oldest.queued = false
 		a.park(oldest)
@@ -255,7 +256,7 @@ func (m *member) find(key string) *journal.Row {
 }
 
 func (m *member) lookups() *journalsql.Reader {
-	if m.lookup == nil {
+	if m.lookup == nil && m.path != "" {
 		reader, err := journalsql.OpenReader(context.Background(), m.path)
 		if err != nil {
 			return nil

@@ -44,12 +44,12 @@ func (a *auditor) checkChips(ctx context.Context, list []*payCase) error {
 					return err
 				}
 			}
-			if chip.PurseMinor > h.purse {
+			if purse := h.purse.balance(); chip.PurseMinor > purse {
 				a.findings.add(Wrong{Role: m.Role, Member: m.Name, Row: h.opened, Kind: journal.Opened, Field: FieldPurse,
 					Found:    fill("the chip of card %d holds %d", "卡%d芯片余额%d", number, chip.PurseMinor),
-					Expected: fill("at most %d, loaded less spent", "不超过%d（圈存减消费）", h.purse), at: math.MaxInt64})
+					Expected: fill("at most %d, loaded less spent", "不超过%d（圈存减消费）", purse), at: math.MaxInt64})
 			}
-			missing += h.purse - chip.PurseMinor
+			missing += h.purse.balance() - chip.PurseMinor
 		}
 	}
 	a.stranded(missing, list)

@@ -12,6 +12,7 @@ import (
 const (
 	reasonApproved     = 0
 	reasonFormat       = 10
+	reasonKeySpent     = 12
 	reasonKeyReused    = 14
 	reasonUnavailable  = 16
 	reasonUnknownCard  = 20
@@ -88,7 +89,9 @@ func (a *auditor) issue(m *member, r *journal.Row, j join) {
 		a.void(m, r, j)
 	case journal.Refused:
 		a.nearDate(m, r)
-		m.issuerReason(r, reasonKeyReused)
+		if !m.isMarker(r) {
+			m.issuerReason(r, reasonKeyReused)
+		}
 	}
 }
 
@@ -117,6 +120,7 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	if m.networkKey(r, "key", r.Key, classPayment) {
 		m.networkSTAN(r, r.Key)
 	}
+	m.unspent(r, j.key)
 	p := a.cases.begin(0, j.key)
 	s := a.start(p, m, r, isDeclined)
 	pinGiven, tries, ok := decision(r)
@@ -129,7 +133,7 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 		m.fault(r, "card", number(r.Card), fill("a card that was opened", "已开立的卡"))
 	}
 	m.authCode(r)
-	if h != nil {
+	if m.bank.touched = h; h != nil {
 		a.decideAgain(m, r, h, pinGiven)
 		if want := h.triesAfter(r, pinGiven); tries != want {
 			m.fault(r, FieldTries, number(tries), number(want))
@@ -304,8 +308,8 @@ func (m *member) move(r *journal.Row, h *holder) {
 		}
 	case journal.Uploaded:
 		same(m, r, "debit", int64(r.Debit), purseNumber(r.Card))
-		if h != nil && h.purse < r.Amount {
-			m.fault(r, FieldPurse, number(r.Amount), fill("at most %d", "不超过%d", h.purse))
+		if h != nil && h.purse.balance() < r.Amount {
+			m.fault(r, FieldPurse, number(r.Amount), fill("at most %d", "不超过%d", h.purse.balance()))
 		}
 	default:
 		return
@@ -367,8 +371,9 @@ func (a *auditor) void(m *member, r *journal.Row, j join) {
 	if s.member == nil {
 		s.member = m
 	}
+	_, spent := m.spent[j.payment]
 	switch {
-	case s.begin == 0 && s.undo == 0:
+	case s.begin == 0 && s.undo == 0 && !spent:
 		m.issuerReason(r, reasonEarly)
 		a.noMoney(m, r)
 	case !s.hold || s.member != m:
@@ -379,6 +384,12 @@ func (a *auditor) void(m *member, r *journal.Row, j join) {
 	}
 	if s.undo == 0 {
 		s.undo, s.undoAt = r.Seq, r.At.UnixMicro()
+	}
+	if r.Resolves == 0 && len(r.Answer) != 0 {
+		m.fault(r, "answer", wordSomething, wordNothing)
+	}
+	if r.Reason == reasonEarly {
+		m.cameEarly(r, r.Payment, j.payment)
 	}
 	a.settle(p)
 }
@@ -396,14 +407,14 @@ func (a *auditor) voidHold(m *member, r *journal.Row, s *side) {
 	if r.Phase != ledger.Void {
 		m.fault(r, "phase", r.Phase.Term(), ledger.Void.Term())
 	}
+	m.takenBack(r, s)
 	s.hold, s.state = false, isReversed
 	m.tally.reversed++
 	h := m.bank.cards[held]
-	if h == nil {
+	if m.bank.touched = h; h == nil {
 		return
 	}
-	h.held -= s.amount
-	m.held -= s.amount
+	m.hold(h, -s.amount, r.Seq)
 	if day := h.on(s.date); day.count > 0 {
 		day.minor, day.count = day.minor-s.amount, day.count-1
 		if !s.pin {

@@ -166,7 +166,7 @@ func newAuditor(world World, o Options) *auditor {
 	for _, m := range world.Merchants {
 		a.merchant[m.Terminal] = m.Account
 	}
-	a.cases.init()
+	a.cases.init(keptSettled)
 	return a
 }
 
@@ -185,11 +185,16 @@ func (a *auditor) open(ctx context.Context, dir string) error {
 		if err := m.open(ctx, path); err != nil {
 			return err
 		}
-		a.of += min(m.last, uint64(len(m.marks)))
-		a.enlist(m)
 	}
 	if len(a.members) == 0 {
 		return fmt.Errorf("%w in %s", ErrNoJournals, dir)
+	}
+	for _, m := range a.members {
+		if err := m.measure(); err != nil {
+			return err
+		}
+		a.of += min(m.last, uint64(len(m.marks)))
+		a.enlist(m)
 	}
 	return nil
 }
@@ -245,11 +250,13 @@ type member struct {
 
 	currency    uint16
 	tally       tally
-	batch       string // till: of all its payments
-	serial      uint64 // till and acquirer: payments begun
-	series      series // of trace numbers, references or authorization codes
-	institution string // acquirer and switch: as keys write it
-	bank        *bank  // issuer
+	batch       string            // till: of all its payments
+	serial      uint64            // till and acquirer: payments begun
+	series      series            // of trace numbers, references or authorization codes
+	institution string            // acquirer and switch: as keys write it
+	bank        *bank             // issuer
+	early       *earlyReversal    // one whose marker is still to come
+	spent       map[uint64]uint64 // keys that an early reversal has spent, by join: the reversal's row
 	posted      int64
 	held        int64
 	balances    map[ledger.Account]ledger.Balance // of the member's own accounts and merchants'
@@ -258,7 +265,7 @@ type member struct {
 type tally struct{ approved, declined, reversed, outstanding uint64 }
 
 func newMember(a *auditor, w WorldMember) *member {
-	m := &member{WorldMember: w, role: roleOf(w.Role), auditor: a, balances: map[ledger.Account]ledger.Balance{}}
+	m := &member{WorldMember: w, role: roleOf(w.Role), auditor: a, balances: map[ledger.Account]ledger.Balance{}, spent: map[uint64]uint64{}}
 	if m.role == theIssuers {
 		m.bank = newBank()
 	}
@@ -272,6 +279,14 @@ func (m *member) open(ctx context.Context, path string) error {
 	if m.reader, err = journalsql.OpenReader(ctx, path); err != nil {
 		return err
 	}
+	if m.role == theIssuers {
+		return m.readCells(ctx, m.reader)
+	}
+	return nil
+}
+
+// measure finds out how far the journal is verified. It comes after the cells of all members were read, which takes its time.
+func (m *member) measure() error {
 	first, last, err := m.reader.Ends()
 	m.last = uint64(max(last, 0))
 	if err != nil {

@@ -118,7 +118,7 @@ func TestALiveStoreIsVerified(t *testing.T) {
 	var writer sync.WaitGroup
 	ready := make(chan struct{})
 	writer.Go(func() {
-		_, err := verifytest.Generate(running, dir, verifytest.Options{Payments: 1 << 20, Seed: 4, Live: func() {
+		_, err := verifytest.Generate(running, dir, verifytest.Options{Payments: 1 << 20, Seed: 4, Cells: true, Live: func() {
 			select {
 			case <-ready:
 			default:
@@ -212,7 +212,7 @@ func TestWhatIsNoDataDirectory(t *testing.T) {
 
 // TestNothingIsWritten: verifying leaves the directory as it was, files and bytes.
 func TestNothingIsWritten(t *testing.T) {
-	dir, _ := generate(t, verifytest.Options{Payments: 20, Seed: 7})
+	dir, _ := generate(t, verifytest.Options{Payments: 20, Seed: 7, Cells: true})
 	list := func() (found []string) {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {

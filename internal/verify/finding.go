@@ -18,6 +18,7 @@ type Wrong struct {
 	// Row is its number in the member's journal; 0 is the journal as a whole.
 	Row      uint64
 	Kind     journal.Kind // of the row, 0 when there is none
+	Cell     int64        // number of the cell that is wrong as of the row, 0 when it is the row that is
 	Field    string       // what of the row is wrong: the column's name, or what follows from several
 	Found    glossary.Term
 	Expected glossary.Term
@@ -38,6 +39,7 @@ type wrongJSON struct {
 	Member   string       `json:"member"`
 	Row      uint64       `json:"row"`
 	Kind     string       `json:"kind,omitempty"`
+	Cell     int64        `json:"cell,omitempty"`
 	Field    string       `json:"field"`
 	Found    termJSON     `json:"found"`
 	Expected termJSON     `json:"expected"`
@@ -57,7 +59,7 @@ type witnessJSON struct {
 
 // MarshalJSON gives found and expected in both languages.
 func (w Wrong) MarshalJSON() ([]byte, error) {
-	out := wrongJSON{Role: w.Role, Member: w.Member, Row: w.Row, Field: w.Field,
+	out := wrongJSON{Role: w.Role, Member: w.Member, Row: w.Row, Cell: w.Cell, Field: w.Field,
 		Found: termJSON(w.Found), Expected: termJSON(w.Expected)}
 	if w.Kind != 0 {
 		out.Kind = w.Kind.String()
@@ -97,14 +99,22 @@ func (w Witness) Place() glossary.Term {
 func (w Wrong) Place() glossary.Term {
 	role := RoleTerm(w.Role)
 	t := glossary.Term{EN: role.EN + " " + w.Member, ZH: role.ZH + w.Member}
-	if w.Row == 0 {
-		return t
+	if w.Row != 0 {
+		t.EN += fmt.Sprintf(" row %d", w.Row)
+		t.ZH += fmt.Sprintf("第%d行", w.Row)
 	}
-	t.EN += fmt.Sprintf(" row %d", w.Row)
-	t.ZH += fmt.Sprintf("第%d行", w.Row)
 	if w.Kind != 0 {
 		t.EN += " (" + w.Kind.Term().EN + ")"
 		t.ZH += "（" + w.Kind.Term().ZH + "）"
+	}
+	switch w.Cell {
+	case 0:
+	case bankCell:
+		t.EN += " in the cell of the bank's own accounts"
+		t.ZH += "在银行自有账户的存储单元中"
+	default:
+		t.EN += fmt.Sprintf(" in the cell of card %d", w.Cell)
+		t.ZH += fmt.Sprintf("在卡%d的存储单元中", w.Cell)
 	}
 	return t
 }
@@ -138,6 +148,21 @@ const (
 	FieldParties     = "parties"
 	FieldDelivery    = "delivery"
 	FieldTotal       = "total"
+	FieldMarker      = "marker"
+	FieldTaken       = "taken"
+
+	FieldCell        = "cell"
+	FieldWatermark   = "watermark"
+	FieldStanding    = "standing"
+	FieldSwitches    = "switches"
+	FieldWindow      = "window"
+	FieldDays        = "days"
+	FieldCredit      = "credit_line"
+	FieldAccount     = "account"
+	FieldLast        = "last_transfer"
+	FieldFingerprint = "fingerprint"
+	FieldPIN         = "pin_reference"
+	FieldIdentity    = "identity"
 )
 
 var fieldTerms = map[string]glossary.Term{
@@ -146,6 +171,12 @@ var fieldTerms = map[string]glossary.Term{
 	FieldTries: {EN: "PIN tries left", ZH: "剩余密码次数"}, FieldCounter: {EN: "card counter", ZH: "卡片计数器"}, FieldLimit: {EN: "card limits", ZH: "卡片限额"},
 	FieldAvailable: {EN: "money available", ZH: "可用余额"}, FieldPurse: {EN: "purse", ZH: "电子现金余额"}, FieldAuthCode: {EN: "authorization code", ZH: "授权码"},
 	FieldParties: {EN: "sender and receiver", ZH: "收发双方"}, FieldDelivery: {EN: "delivery", ZH: "报文投递"}, FieldTotal: {EN: "total", ZH: "合计"},
+	FieldMarker: {EN: "marker of the spent key", ZH: "已占用键的标记"}, FieldTaken: {EN: "what the reversal gives back", ZH: "冲正所退还的额度"},
+	FieldCell: {EN: "cell", ZH: "存储单元"}, FieldWatermark: {EN: "watermark", ZH: "水位"}, FieldStanding: {EN: "standing", ZH: "卡片状态"},
+	FieldSwitches: {EN: "switches of the cardholder", ZH: "持卡人开关"}, FieldWindow: {EN: "window of counters", ZH: "计数器窗口"},
+	FieldDays: {EN: "days used", ZH: "当日累计"}, FieldCredit: {EN: "credit line", ZH: "授信额度"}, FieldAccount: {EN: "account", ZH: "账户"},
+	FieldLast: {EN: "last transfer", ZH: "最后一笔转账"}, FieldFingerprint: {EN: "fingerprint of the number", ZH: "卡号指纹"},
+	FieldPIN: {EN: "PIN reference", ZH: "密码参考值"}, FieldIdentity: {EN: "enrolment", ZH: "开户资料"},
 	"kind": {EN: "kind", ZH: "类型"}, "at": {EN: "instant", ZH: "时间"}, "business_date": {EN: "business date", ZH: "业务日期"},
 	"content": {EN: "content hash", ZH: "内容哈希"}, "stan": {EN: "trace number", ZH: "流水号"}, "card": {EN: "card", ZH: "卡片"},
 	"atc": {EN: "card counter", ZH: "卡片计数器"}, "reason": {EN: "reason", ZH: "原因"}, "debit": {EN: "debit account", ZH: "借方账户"},

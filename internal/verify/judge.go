@@ -446,6 +446,9 @@ func (a *auditor) finish(ctx context.Context) error {
 			a.underway(p)
 		}
 	}
+	for _, m := range a.members {
+		m.finish()
+	}
 	a.totals(list)
 	return a.checkChips(ctx, list)
 }

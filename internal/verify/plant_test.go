@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tapnet/internal/journal"
+	"tapnet/internal/journal/journalsql"
 	"tapnet/internal/ledger"
 	"tapnet/internal/verify"
 	"tapnet/internal/verify/verifytest"
@@ -28,7 +29,7 @@ type original struct {
 
 func newOriginal(t *testing.T) *original {
 	t.Helper()
-	dir, chips := generate(t, verifytest.Options{Payments: 400, Tills: 2, Cards: 8, Seed: 3, Sealed: 12})
+	dir, chips := generate(t, verifytest.Options{Payments: 400, Tills: 2, Cards: 8, Seed: 3, Sealed: 12, Cells: true})
 	o := &original{rows: map[string][]journal.Row{}, chips: chips, dir: dir}
 	for _, name := range journals {
 		rows, err := verifytest.Rows(t.Context(), dir, name)
@@ -62,6 +63,8 @@ type planted struct {
 	files   []func(dir string)
 	expect  []expected
 	settled bool
+	origin  *original
+	paired  bool // with another error, which may move rows
 }
 
 // expected is what must be found: a row of a journal, or the journal as a whole.
@@ -69,10 +72,12 @@ type expected struct {
 	journal string
 	row     *journal.Row // nil: the journal
 	gone    bool         // the row is not there any more: its number is missing
+	cell    int64        // the cell that is wrong, 0 for a row
+	at      uint64       // row that the cell is wrong at, unless other errors move rows
 }
 
 func (o *original) copy(t testing.TB) *planted {
-	w := &planted{TB: t, rows: map[string][]*journal.Row{}, chips: slices.Clone(o.chips), dirty: map[string]bool{}, used: map[string]bool{}}
+	w := &planted{TB: t, origin: o, rows: map[string][]*journal.Row{}, chips: slices.Clone(o.chips), dirty: map[string]bool{}, used: map[string]bool{}}
 	for name, rows := range o.rows {
 		for i := range rows {
 			r := rows[i]
@@ -114,6 +119,9 @@ func (w *planted) write(o *original) string {
 		}
 		same := slices.EqualFunc(flat, o.rows[name], func(a, b journal.Row) bool { return reflect.DeepEqual(a, b) })
 		place(filepath.Join("journals", name+".db"), same && len(w.files) == 0)
+		if cells := journalsql.CellsPath(filepath.Join("journals", name+".db")); exists(filepath.Join(o.dir, cells)) {
+			place(cells, len(w.files) == 0)
+		}
 		if same {
 			continue
 		}
@@ -125,6 +133,11 @@ func (w *planted) write(o *original) string {
 		change(dir)
 	}
 	return dir
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // seal numbers a journal's rows anew, lets references follow, and computes every hash again: what an insider would do.
@@ -262,11 +275,17 @@ func setAuth(r *journal.Row, code string) {
 	copy(r.Answer[at+4:], code)
 }
 
-// plants are errors of every kind; the rows that each must name are what it expects.
-var plants = []struct {
+// plant is one error.
+type plant struct {
 	name  string
 	plant func(w *planted)
-}{
+}
+
+// paired are the errors that go with any other.
+var paired = slices.Concat(plants, earlyPlants, cellPlants)
+
+// plants are errors of every kind; the rows that each must name are what it expects.
+var plants = []plant{
 	// Amounts.
 	{"an issuer's approval of another amount", func(w *planted) {
 		p := w.take(issuerA, plainApproval)
@@ -709,10 +728,7 @@ var plants = []struct {
 }
 
 // whole are errors that concern a journal as a whole. They go with none of the others.
-var whole = []struct {
-	name  string
-	plant func(w *planted)
-}{
+var whole = []plant{
 	{"the end of an issuer's journal cut off", func(w *planted) { w.cut(issuerA, 40, switches) }},
 	{"the end of the switch's journal cut off", func(w *planted) { w.cut(switches, 60, acquirer) }},
 	{"the end of the acquirer's journal cut off", func(w *planted) { w.cut(acquirer, 60, switches) }},
@@ -798,7 +814,7 @@ func (w *planted) cut(name string, n int, by string) {
 	rows := w.rows[name]
 	began := map[string]bool{} // keys of payments that are not known any more
 	for _, r := range rows[len(rows)-n:] {
-		if r.Key != "" && r.Kind != journal.Reversed && r.Kind != journal.TimedOut {
+		if r.Key != "" && r.Kind != journal.Reversed && r.Kind != journal.TimedOut && r.Kind != journal.Answered {
 			began[r.Key], began[r.Payment] = true, true
 		}
 	}
@@ -831,6 +847,9 @@ func (e expected) in(findings []verify.Wrong) bool {
 		if f.Member != member {
 			return false
 		}
+		if e.cell != 0 {
+			return f.Cell == e.cell && (e.at == 0 || f.Row == e.at)
+		}
 		return e.row == nil || f.Row == e.row.Seq
 	})
 }
@@ -844,10 +863,16 @@ func (w *planted) judge(o *original, name string) {
 		return
 	}
 	for _, e := range w.expect {
+		if w.paired {
+			e.at = 0
+		}
 		if e.in(report.Findings) {
 			continue
 		}
 		row := "the journal"
+		if e.cell != 0 {
+			row = fmt.Sprintf("cell %d at row %d", e.cell, e.at)
+		}
 		if e.row != nil {
 			row = fmt.Sprintf("row %d (%s)", e.row.Seq, e.row.Kind)
 		}
@@ -873,7 +898,7 @@ func TestPlantedCorruptionIsFound(t *testing.T) {
 	if report := check(t, clean.write(o), verify.Options{Chips: chipsOf(clean.chips), Settled: true}); !report.Clean() {
 		t.Fatalf("the world itself is not clean: %v", report.Findings)
 	}
-	for _, p := range slices.Concat(plants, whole) {
+	for _, p := range slices.Concat(plants, earlyPlants, cellPlants, cellFiles, whole) {
 		w := o.copy(t)
 		p.plant(w)
 		w.judge(o, p.name)
@@ -882,7 +907,7 @@ func TestPlantedCorruptionIsFound(t *testing.T) {
 
 // TestPlantedPairsAreFound plants two errors at a time, whichever the seed says.
 func TestPlantedPairsAreFound(t *testing.T) {
-	const pairs = 20
+	const pairs = 24
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("TAPNET_SEED"); text != "" {
 		if _, err := fmt.Sscan(text, &seed); err != nil {
@@ -897,7 +922,7 @@ func TestPlantedPairsAreFound(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	o := newOriginal(t)
 	for range pairs {
-		first, second := random.IntN(len(plants)), random.IntN(len(plants))
+		first, second := random.IntN(len(paired)), random.IntN(len(paired))
 		pair(t, o, first, second)
 	}
 }
@@ -905,9 +930,10 @@ func TestPlantedPairsAreFound(t *testing.T) {
 func pair(t *testing.T, o *original, first, second int) {
 	t.Helper()
 	w := o.copy(t)
-	plants[first].plant(w)
+	w.paired = true
+	paired[first].plant(w)
 	if second != first {
-		plants[second].plant(w)
+		paired[second].plant(w)
 	}
-	w.judge(o, plants[first].name+" + "+plants[second].name)
+	w.judge(o, paired[first].name+" + "+paired[second].name)
 }

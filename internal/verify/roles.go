@@ -113,6 +113,7 @@ func (a *auditor) acquire(m *member, r *journal.Row, j join) {
 
 func (a *auditor) accept(m *member, r *journal.Row, j join) {
 	m.serial++
+	m.unspent(r, j.key)
 	serial := a.referenced(m, r)
 	m.terminalKey(r, r.Key, classPayment)
 	if r.Kind == journal.Declined {
@@ -194,6 +195,9 @@ func (a *auditor) settleAtAcquirer(m *member, r *journal.Row, j join) {
 		return
 	}
 	a.repeats(m, r, s)
+	if n := len(r.Key) - len(endMark); n < 0 || r.Key[n:] != endMark || p.terminal != 0 && a.join(r.Key[:n]) != p.terminal {
+		m.fault(r, "key", quoted(r.Key), fill("the key of row %d and %s", "第%d行的键加%s", s.begin, endMark))
+	}
 	if r.Kind == journal.TimedOut {
 		m.networkKey(r, "payment", r.Payment, classReversal)
 		m.reason(r, unionpay.IssuerTimeout)
@@ -250,6 +254,9 @@ func (a *auditor) claim(m *member, r *journal.Row, s *side) {
 	m.held += r.Amount
 }
 
+// endMark behind the key of a payment is the key of the row that ends it at an acquirer, and of its answer at a switch.
+const endMark = "e"
+
 // acquirerScheme is the acquirer's account with the scheme.
 const acquirerScheme int64 = 1
 
@@ -276,6 +283,9 @@ func (a *auditor) takeBack(m *member, r *journal.Row, j join) {
 	if s.undo != 0 {
 		m.fault(r, FieldEnd, fill("a second reversal", "再次冲正"), fill("one reversal, row %d", "只在第%d行冲正", s.undo))
 		return
+	}
+	if _, spent := m.spent[key]; s.begin == 0 && !spent {
+		m.cameEarly(r, original, key)
 	}
 	open := s.begin != 0 && !s.upload && (s.state == isOpen || s.state == isApproved)
 	s.undo, s.undoAt = r.Seq, r.At.UnixMicro()
@@ -366,6 +376,7 @@ func (a *auditor) route(m *member, r *journal.Row, j join) {
 		}
 		a.repeats(m, r, s)
 		if r.Kind == journal.Answered {
+			sameText(m, r, "key", r.Key, r.Payment+endMark)
 			if a.end(m, r, s, answerOutcome(r.Reason)) {
 				a.answered(m, r, s)
 				s.answered = true
@@ -408,6 +419,7 @@ func (a *auditor) forward(m *member, r *journal.Row, j join) {
 	if m.networkKey(r, "key", r.Key, classPayment) {
 		m.networkSTAN(r, r.Key)
 	}
+	m.unspent(r, j.key)
 	p := a.cases.begin(0, j.key)
 	if r.Kind == journal.Declined {
 		if s := a.start(p, m, r, isDeclined); s != nil {
@@ -465,6 +477,9 @@ func (a *auditor) passReversal(m *member, r *journal.Row, j join) {
 	if s.undo != 0 {
 		m.fault(r, FieldEnd, fill("a second reversal", "再次冲正"), fill("one reversal, row %d", "只在第%d行冲正", s.undo))
 		return
+	}
+	if _, spent := m.spent[j.payment]; s.begin == 0 && !spent {
+		m.cameEarly(r, r.Payment, j.payment)
 	}
 	s.undo, s.undoAt = r.Seq, r.At.UnixMicro()
 	if s.state == isApproved {

@@ -58,17 +58,19 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 	theAcquirers: {
 		journal.Requested:    {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasSum | hasNote, hasATC | hasReason},
 		journal.Declined:     {hasKey | hasContent | hasRRN | hasDevice | hasReason | hasAnswer, hasATC | hasSum},
-		journal.Answered:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasMoney | hasPhase},
-		journal.TimedOut:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, 0},
+		journal.Answered:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasMoney | hasPhase | hasKey},
+		journal.TimedOut:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasKey},
 		journal.Reversed:     {hasKey | hasContent | hasNote | hasDevice, hasReason | hasRRN | hasPayment | hasLinked | hasSum | hasMoney | hasPhase | hasResolves},
+		journal.Refused:      markerShape,
 		journal.Acknowledged: {hasLinked | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
 	},
 	theSwitches: {
 		journal.Requested:    {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasSum | hasNote, 0},
 		journal.Declined:     {hasKey | hasContent | hasPayment | hasReason | hasAnswer, hasRRN | hasDevice | hasSum},
-		journal.Answered:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, 0},
+		journal.Answered:     {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasKey},
 		journal.TimedOut:     {hasLinked | hasKey | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, 0},
 		journal.Reversed:     {hasKey | hasContent | hasPayment | hasNote, hasReason | hasRRN | hasDevice | hasSum},
+		journal.Refused:      markerShape,
 		journal.Acknowledged: {hasLinked | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
 	},
 	theIssuers: {
@@ -81,10 +83,13 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 		journal.Uploaded: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasReason | hasAnswer | hasNote,
 			hasATC},
 		journal.Reversed: {hasKey | hasContent | hasPayment | hasNote | hasReason,
-			hasRRN | hasDevice | hasCard | hasPhase | hasResolves | hasMoney | hasSum},
+			hasRRN | hasDevice | hasCard | hasPhase | hasResolves | hasMoney | hasSum | hasAnswer},
 		journal.Refused: {hasContent | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
 	},
 }
+
+// markerShape is a Refused row behind an early reversal.
+var markerShape = shape{hasKey | hasPayment | hasReason | hasLinked, 0}
 
 // has lists what a row has.
 func has(r *journal.Row) (c columns) {
@@ -121,6 +126,9 @@ func (m *member) shaped(r *journal.Row) bool {
 		role := RoleTerm(m.Role)
 		m.fault(r, "kind", r.Kind.Term(), glossary.Term{EN: "a kind that the role writes: " + role.EN, ZH: role.ZH + "会写的类型"})
 		return false
+	}
+	if m.isMarker(r) {
+		s = markerShape
 	}
 	found := has(r)
 	for odd := found &^ (s.must | s.may); odd != 0; odd &= odd - 1 {

@@ -20,10 +20,15 @@ func (a *auditor) take(m *member, r *journal.Row, j join) {
 	if a.current != nil && a.findings.total != before {
 		a.current.flawed = true
 	}
+	if m.bank != nil {
+		m.followCells(r)
+		m.bank.touched = nil
+	}
 }
 
 func (a *auditor) check(m *member, r *journal.Row, j join) {
 	sound := m.shaped(r)
+	m.marked(r)
 	if r.Currency != 0 {
 		if m.currency == 0 {
 			m.currency = r.Currency

@@ -16,6 +16,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"tapnet/glossary"
@@ -39,6 +40,23 @@ type Member struct {
 	Rows []journal.Row // all of them, in order
 	// Balances are the books as the member shows them; accounts without movement may be left out. A till keeps no books.
 	Balances map[ledger.Account]ledger.Balance
+	// Cells are what an issuer's store keeps beside the rows, in order of number, and Watermark how far all of them are; a member that keeps
+	// everything in memory has none.
+	Cells     []journal.Cell
+	Watermark uint64
+	// Shown are the cards as an issuer shows them; those left out are not checked.
+	Shown []CardShown
+}
+
+// CardShown is a card as its issuer shows it. Standing is in the issuer's numbers.
+type CardShown struct {
+	Card                              int64
+	Standing                          uint8
+	Tries                             int
+	NoPIN, Contactless                bool
+	TapMinor, DayMinor, NoPINDayMinor int64
+	DayCount                          int
+	AvailableMinor                    int64
 }
 
 // CardState is what a chip says.
@@ -60,6 +78,8 @@ type Snapshot struct {
 	Quiet bool
 	// At is when the snapshot was taken; zero leaves out what needs it.
 	At time.Time
+
+	derived map[*Member]*derived
 }
 
 // Invariant is one statement about a snapshot.
@@ -80,16 +100,25 @@ type Finding struct {
 // String is the finding in English.
 func (f Finding) String() string { return f.Name + ": " + f.Detail.EN }
 
-// Check tries every invariant.
-func Check(s Snapshot) []Finding {
+// Check tries every invariant, or only those with the given names.
+func Check(s Snapshot, only ...string) []Finding {
 	var findings []Finding
 	for _, v := range Invariants() {
+		if len(only) > 0 && !slices.Contains(only, v.Name) {
+			continue
+		}
 		if ok, detail := v.Check(&s); !ok {
 			findings = append(findings, Finding{Name: v.Name, Title: v.Title, Detail: detail})
 		}
 	}
 	return findings
 }
+
+// Names of invariants that are tried alone.
+const (
+	CellsFromRows = "cells-from-rows"
+	CardsFromRows = "cards-from-rows"
+)
 
 // Invariants lists all statements, in the order of reports.
 func Invariants() []Invariant {
@@ -108,6 +137,9 @@ func Invariants() []Invariant {
 		{"outcomes-agree", glossary.Term{EN: "what one member says is approved, the next one towards the issuer approved", ZH: "一方认定批准的交易，上游一方也已批准"}, checkOutcomes},
 		{"holds-equal-claims", glossary.Term{EN: "issuers owe what acquirers claim, payment by payment and in total", ZH: "发卡行应付与收单行应收逐笔及合计一致"}, checkClaims},
 		{"purse-conserved", glossary.Term{EN: "loaded less spent is what the chips hold", ZH: "圈存减消费等于芯片余额"}, checkPurses},
+		{"early-reversals", glossary.Term{EN: "a reversal says what it gives back, and one that came early spends the key", ZH: "冲正写明所退还的额度，提前到达的冲正占用该键"}, checkEarly},
+		{CellsFromRows, glossary.Term{EN: "what is kept beside the journal is what its rows say", ZH: "日志之外的存储单元与日志各行一致"}, checkCells},
+		{CardsFromRows, glossary.Term{EN: "a card is what the rows say, after a restart as well", ZH: "卡片状态与日志一致，重启后亦然"}, checkShown},
 		{"deliveries-acknowledged", glossary.Term{EN: "no reversal or upload is left without acknowledgement", ZH: "没有未确认的冲正或上送"}, checkDeliveries},
 	}
 }

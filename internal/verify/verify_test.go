@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -92,7 +93,7 @@ func (w *world) request(n int, amount int64, upload bool) (till, acquirer, atSwi
 }
 
 func rrn(n int) string         { return fmt.Sprintf("63250400000%d", n) }
-func key(n int) string         { return fmt.Sprintf("payment %d", n) }
+func key(n int) string         { return fmt.Sprintf("payment %d/2", n) }
 func terminalKey(n int) string { return fmt.Sprintf("terminal %d", n) }
 func reversalKey(n int) string { return fmt.Sprintf("reversal %d", n) }
 
@@ -143,8 +144,8 @@ func sound(t testing.TB) *world {
 	w.add(theTill, journal.Row{Kind: journal.Acknowledged, Linked: till, Payment: terminalKey(3)})
 	reversal := w.add(theSwitch, journal.Row{Kind: journal.Reversed, Key: reversalKey(3), Payment: key(3), Note: []byte("\x01a\x01i")})
 	w.add(theAcquirer, journal.Row{Kind: journal.Acknowledged, Payment: reversalKey(3)})
-	w.add(theIssuer, journal.Row{Kind: journal.Reversed, Key: reversalKey(3), Note: []byte(key(3)), Resolves: hold, Phase: ledger.Void, Debit: cardAccount(1),
-		Credit: scheme, Amount: 20_000, Card: 1})
+	w.add(theIssuer, journal.Row{Kind: journal.Reversed, Key: reversalKey(3), Payment: key(3), Note: []byte(key(3)), Reason: reasonReversed, Resolves: hold,
+		Phase: ledger.Void, Debit: cardAccount(1), Credit: scheme, Amount: 20_000, Card: 1, Answer: append(binary.BigEndian.AppendUint32(nil, 20261121), 1)})
 	w.add(theSwitch, journal.Row{Kind: journal.Acknowledged, Linked: reversal, Payment: key(3)})
 	// 4: an offline payment.
 	till, acq, sw = w.request(4, 500, true)
@@ -155,11 +156,70 @@ func sound(t testing.TB) *world {
 	late := w.add(theSwitch, journal.Row{Kind: journal.TimedOut, Key: reversalKey(5), Linked: sw, Payment: key(5), Amount: 900, Reason: unionpay.IssuerTimeout.Pack()})
 	w.add(theAcquirer, journal.Row{Kind: journal.Answered, Linked: acq, Payment: key(5), RRN: rrn(5), Reason: unionpay.IssuerTimeout.Pack(), Amount: 900})
 	w.add(theTill, journal.Row{Kind: journal.Answered, Linked: till, Payment: terminalKey(5), Reason: unionpay.IssuerTimeout.Pack(), Amount: 900})
-	w.add(theIssuer, journal.Row{Kind: journal.Reversed, Key: reversalKey(5), Note: []byte(key(5))})
+	early := w.add(theIssuer, journal.Row{Kind: journal.Reversed, Key: reversalKey(5), Payment: key(5), Note: []byte(key(5)), Reason: reasonEarly})
+	w.add(theIssuer, journal.Row{Kind: journal.Refused, Key: key(5), Payment: key(5), Reason: reasonKeySpent, Linked: early})
 	w.add(theSwitch, journal.Row{Kind: journal.Acknowledged, Linked: late, Payment: key(5)})
 	w.Cards = []CardState{{"lantern", 1, 6, 7_500}, {"lantern", 2, 7, 1_000}}
 	w.seal()
+	w.keep()
 	return w
+}
+
+// keep gives the issuer the cells and the cards that its rows give.
+func (w *world) keep() {
+	m := &w.Members[theIssuer]
+	b := w.derive(m).bank
+	w.derived = nil
+	last := map[int64]uint64{}
+	notes := map[int64]opening{}
+	for _, r := range m.Rows {
+		if r.Kind != journal.Refused && r.Card != 0 {
+			last[r.Card] = r.Seq
+		}
+		if r.Kind == journal.Opened {
+			var o opening
+			if err := json.Unmarshal(r.Note, &o); err != nil {
+				w.Fatal(err)
+			}
+			notes[r.Card] = o
+		}
+	}
+	m.Watermark = uint64(len(m.Rows))
+	for _, id := range b.inOrder() {
+		h := b.cards[id]
+		m.Cells = append(m.Cells, journal.Cell{ID: id, Seq: last[id], Data: appendCell(notes[id], &h.cellState)})
+		m.Shown = append(m.Shown, h.shown(id))
+	}
+	m.Cells = append(m.Cells, journal.Cell{ID: bankCell, Seq: m.Watermark, Data: appendSums(appendSums([]byte{cellVersion}, b.scheme), b.funding)})
+}
+
+func appendSums(b []byte, s sums) []byte {
+	for _, v := range []int64{s.debitsPending, s.debitsPosted, s.creditsPending, s.creditsPosted, int64(s.last)} {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	return b
+}
+
+func appendCell(o opening, s *cellState) []byte {
+	b := append([]byte{cellVersion, byte(s.status), byte(s.tries), 0}, o.PINReference[:]...)
+	numbers := []uint64{uint64(s.online), uint64(s.window.highest), s.window.seen, 1}
+	for _, d := range s.days[:1] {
+		numbers = append(numbers, uint64(d.date), uint64(d.minor), uint64(d.noPINMinor), uint64(d.count))
+	}
+	numbers = append(numbers, uint64(s.limits.TapMinor), uint64(s.limits.DayMinor), uint64(s.limits.DayCount), uint64(s.limits.NoPINDayMinor),
+		uint64(o.CreditMinor), uint64(o.Currency), uint64(o.OpeningMinor), uint64(o.PurseMinor))
+	if s.days[0].date == 0 {
+		numbers = slices.Delete(numbers, 3, 8)
+		numbers = slices.Insert(numbers, 3, 0)
+	}
+	for _, n := range numbers {
+		b = binary.AppendUvarint(b, n)
+	}
+	b = appendSums(appendSums(b, s.account), s.purse)
+	for _, text := range []string{o.Name, o.Masked, o.Sequence, o.Expiry, o.Product} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
+	return b
 }
 
 func TestASoundSnapshotHasNoFindings(t *testing.T) {
@@ -301,11 +361,41 @@ var plants = []struct {
 		w.drop(theIssuer, journal.Uploaded, 0)
 		w.drop(theTill, journal.Queued, 0)
 	}},
+	{"early-reversals", "another date is given back", true, func(w *world) { w.row(theIssuer, journal.Reversed, 0).Answer[3]-- }},
+	{"early-reversals", "given back as with PIN", true, func(w *world) { w.row(theIssuer, journal.Reversed, 0).Answer[4] = 0 }},
+	{"early-reversals", "what is given back is not said", true, func(w *world) { w.row(theIssuer, journal.Reversed, 0).Answer = nil }},
+	{"early-reversals", "the key was not spent", true, func(w *world) { w.drop(theIssuer, journal.Refused, 0) }},
+	{"early-reversals", "another key was spent", true, func(w *world) { w.row(theIssuer, journal.Refused, 0).Key = key(7) }},
+	{"early-reversals", "the marker of another reversal", true, func(w *world) { w.row(theIssuer, journal.Refused, 0).Linked-- }},
+	{"early-reversals", "a marker of nothing", true, func(w *world) {
+		w.add(theIssuer, journal.Row{Kind: journal.Refused, Key: key(8), Payment: key(8), Reason: reasonKeySpent, Linked: 3})
+	}},
+	{"early-reversals", "a spent key was decided", true, func(w *world) { w.decide(5, journal.Approved, 1, 9, 900, 0, 0, 3) }},
+	{CellsFromRows, "a balance was changed", false, func(w *world) { w.flip(0, -12) }},
+	{CellsFromRows, "tries were given", false, func(w *world) { w.flip(1, 2) }},
+	{CellsFromRows, "a cell is old", false, func(w *world) { w.Members[theIssuer].Cells[0].Seq-- }},
+	{CellsFromRows, "a cell is missing", false, func(w *world) {
+		m := &w.Members[theIssuer]
+		m.Cells = slices.Delete(m.Cells, 1, 2)
+	}},
+	{CellsFromRows, "the watermark is beyond the rows", false, func(w *world) { w.Members[theIssuer].Watermark++ }},
+	{CardsFromRows, "more is available than is there", false, func(w *world) { w.Members[theIssuer].Shown[0].AvailableMinor++ }},
+	{CardsFromRows, "a card was forgotten", false, func(w *world) { w.Members[theIssuer].Shown = w.Members[theIssuer].Shown[1:] }},
+	{CardsFromRows, "a card of nobody is shown", false, func(w *world) { w.Members[theIssuer].Shown[0].Card = 9 }},
 	{"deliveries-acknowledged", "a reversal of the acquirer", true, func(w *world) { w.drop(theAcquirer, journal.Acknowledged, 0) }},
 	{"deliveries-acknowledged", "a reversal of the switch", true, func(w *world) { w.drop(theSwitch, journal.Acknowledged, 1) }},
 	{"deliveries-acknowledged", "a reversal of the till", true, func(w *world) { w.drop(theTill, journal.Acknowledged, 0) }},
 	{"deliveries-acknowledged", "an upload of the till", true, func(w *world) { w.drop(theTill, journal.Answered, 2) }},
 	{"deliveries-acknowledged", "an upload of the acquirer", true, func(w *world) { w.drop(theAcquirer, journal.Answered, 3) }},
+}
+
+// flip turns a bit of a cell, counted from the front or from the end.
+func (w *world) flip(cell, at int) {
+	data := w.Members[theIssuer].Cells[cell].Data
+	if at < 0 {
+		at += len(data)
+	}
+	data[at] ^= 1
 }
 
 func TestPlantedErrorsAreFound(t *testing.T) {
@@ -359,6 +449,8 @@ func TestPaymentsUnderWayAreNoFindings(t *testing.T) {
 		w := sound(t)
 		plant(w)
 		w.seal()
+		w.Members[theIssuer].Cells, w.Members[theIssuer].Shown = nil, nil
+		w.keep()
 		w.Quiet = false
 		if findings := Check(w.Snapshot); len(findings) != 0 {
 			t.Errorf("%s: %v", name, findings)

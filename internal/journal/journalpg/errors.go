@@ -58,6 +58,8 @@ func newConnectError(err error) *connectError {
 	switch {
 	case errors.As(err, &refused):
 		e.cause = refused
+	case errors.Is(err, ErrUnfit):
+		e.cause = ErrUnfit
 	case errors.Is(err, context.Canceled):
 		e.cause = context.Canceled
 	case errors.Is(err, context.DeadlineExceeded):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -77,34 +78,56 @@ func TestOpenCancelled(t *testing.T) {
 	}
 }
 
-// decode takes the arrays of a batch apart as a server does, into rows as a result has them.
-func decode(t *testing.T, b *batch, n int) [][][]byte {
+// testRowType is what a server might call the type of the table's rows.
+const testRowType = 16_384
+
+// decode takes the array of a batch apart as a server does, into rows as a result has them: without the shard.
+func decode(t *testing.T, b *batch, shard int64, n int) [][][]byte {
 	t.Helper()
+	array := b.params[fixedParams]
+	word := func() uint32 {
+		v := binary.BigEndian.Uint32(array)
+		array = array[4:]
+		return v
+	}
+	for i, want := range []uint32{1, 1, testRowType, uint32(n), 1} {
+		if got := word(); got != want {
+			t.Fatalf("word %d of the header is %d, want %d", i, got, want)
+		}
+	}
 	rows := make([][][]byte, n)
-	for col, array := range b.params[fixedParams:] {
-		oid := uint32(oidInt8)
-		if col >= int8Columns {
-			oid = oidBytea
+	for i := range rows {
+		end := int(word())
+		end = len(array) - end
+		if columns := word(); columns != 1+int8Columns+byteaColumns {
+			t.Fatalf("row %d: %d columns", i, columns)
 		}
-		for i, want := range []uint32{1, 1, oid, uint32(n), 1} {
-			if got := binary.BigEndian.Uint32(array[4*i:]); got != want {
-				t.Fatalf("column %d: word %d of the header is %d, want %d", col, i, got, want)
+		for col := range 1 + int8Columns + byteaColumns {
+			oid := uint32(oidInt8)
+			if col > int8Columns {
+				oid = oidBytea
 			}
-		}
-		array = array[20:]
-		for i := range rows {
-			length := binary.BigEndian.Uint32(array)
-			array = array[4:]
-			if length == nullLength {
-				rows[i] = append(rows[i], nil)
+			if got := word(); got != oid {
+				t.Fatalf("row %d, column %d: type %d, want %d", i, col, got, oid)
+			}
+			var value []byte
+			if length := word(); length != nullLength {
+				value, array = array[:length], array[length:]
+			}
+			if col == 0 {
+				if string(value) != string(int8Param(shard)) {
+					t.Fatalf("row %d: shard %x", i, value)
+				}
 				continue
 			}
-			rows[i] = append(rows[i], array[:length])
-			array = array[length:]
+			rows[i] = append(rows[i], value)
 		}
-		if len(array) != 0 {
-			t.Fatalf("column %d: %d bytes left over", col, len(array))
+		if len(array) != end {
+			t.Fatalf("row %d: length is off by %d", i, len(array)-end)
 		}
+	}
+	if len(array) != 0 {
+		t.Fatalf("%d bytes left over", len(array))
 	}
 	return rows
 }
@@ -116,14 +139,14 @@ func TestBatchReadsBack(t *testing.T) {
 		before := chain
 		rows := journaltest.Rows(&chain, n)
 		rows[0].Key, rows[0].Answer, rows[0].STAN, rows[0].Debit = "", nil, 1<<32-1, -1<<63
-		b.fill(-5, 7, &before, rows)
+		b.fill(-5, 7, &before, testRowType, rows, nil)
 		fixed := [][]byte{int8Param(-5), int8Param(7), int8Param(int64(before.Seq)), before.Hash[:]}
 		for i, want := range fixed {
 			if string(b.params[i]) != string(want) {
 				t.Errorf("parameter %d is %x, want %x", i+1, b.params[i], want)
 			}
 		}
-		for i, values := range decode(t, &b, n) {
+		for i, values := range decode(t, &b, -5, n) {
 			sc := scanner{values: values}
 			if r := sc.row(); sc.err != nil || fmt.Sprint(r) != fmt.Sprint(rows[i]) {
 				t.Errorf("row %d reads back as %v, %v; want %v", i, r, sc.err, rows[i])
@@ -136,7 +159,7 @@ func TestBatchDoesNotAllocate(t *testing.T) {
 	var b batch
 	var chain journal.Chain
 	rows := journaltest.Rows(&chain, 64)
-	if got := testing.AllocsPerRun(20, func() { b.fill(1, 1, &chain, rows) }); got > 0 {
+	if got := testing.AllocsPerRun(20, func() { b.fill(1, 1, &chain, testRowType, rows, nil) }); got > 0 {
 		t.Errorf("%v allocations", got)
 	}
 }
@@ -153,8 +176,8 @@ func TestScannerRefuses(t *testing.T) {
 		"date": {3, int8Param(1 << 31)}, "phase": {12, int8Param(-1)}, "content": {15, []byte{1}}, "chain NULL": {16, nil},
 		"key": {17, make([]byte, journal.MaxTextBytes+1)}, "note": {22, make([]byte, journal.MaxBlobBytes+1)},
 	} {
-		b.fill(1, 1, &journal.Chain{}, rows)
-		values := decode(t, &b, 1)[0]
+		b.fill(1, 1, &journal.Chain{}, testRowType, rows, nil)
+		values := decode(t, &b, 1, 1)[0]
 		values[c.col] = c.value
 		sc := scanner{values: values}
 		if sc.row(); sc.err == nil || !strings.Contains(sc.err.Error(), "does not fit") {
@@ -206,5 +229,26 @@ func TestRetryIsBounded(t *testing.T) {
 		if calls != 1 {
 			t.Errorf("%v: %d attempts", err, calls)
 		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	good := map[string]string{"server_version_num": "150018", "fsync": "on", "full_page_writes": "on"}
+	for name, c := range map[string]struct {
+		key, value string
+		says       string // empty: it is fit
+	}{
+		"good": {}, "oldest": {"server_version_num", "140000", ""}, "too old": {"server_version_num", "130022", "PostgreSQL 13.22"},
+		"fsync": {"fsync", "off", "fsync = on"}, "full_page_writes": {"full_page_writes", "off", "full_page_writes = on"},
+	} {
+		settings := maps.Clone(good)
+		settings[c.key] = c.value
+		err := fit(settings)
+		if (err == nil) != (c.says == "") || err != nil && (!errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := fit(map[string]string{"server_version_num": "130000"}); err != nil {
+		t.Errorf("a server that only speaks the protocol: %v", err)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Store) Load(ctx context.Context, after uint64, fn func(*journal.Row) er
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	sn := session{config: s.config, prepare: pageSQL}
+	sn := session{config: s.config, prepare: []string{pageSQL}}
 	defer sn.close()
 	chain, err := s.chainAt(ctx, &sn, after)
 	if err != nil {

@@ -45,6 +45,8 @@ func TestPostgreSQL(t *testing.T) {
 		{"Pages", testPages},
 		{"TwoNodesOpenAnEmptySchema", testOpenTogether},
 		{"NewerSchema", testNewerSchema},
+		{"OlderSchema", testUpgrade},
+		{"Catalog", testCatalog},
 		{"WeakSettings", testWeakSettings},
 		{"WrongPassword", testWrongPassword},
 		{"SerializationFailureIsRetried", testSerialization},
@@ -99,7 +101,7 @@ func filled(t testing.TB, dsn string, n int) (*Store, *journal.Chain, uint64) {
 
 func commit(t testing.TB, s *Store, epoch uint64, rows []journal.Row) {
 	t.Helper()
-	if err := s.Commit(t.Context(), epoch, rows); err != nil {
+	if err := s.Commit(t.Context(), epoch, rows, nil); err != nil {
 		t.Fatalf("Commit: %v", err)
 	}
 }
@@ -255,8 +257,8 @@ func testOpenTogether(t *testing.T, server *postgrestest.Server) {
 func testNewerSchema(t *testing.T, server *postgrestest.Server) {
 	dsn := inSchema(server, "newer")
 	open(t, dsn, 1)
-	server.Query("UPDATE newer.journal_schema SET version = 2")
-	if s, err := Open(t.Context(), dsn, Options{}); err == nil || !strings.Contains(err.Error(), "version 2") {
+	server.Query("UPDATE newer.journal_schema SET version = 3")
+	if s, err := Open(t.Context(), dsn, Options{}); err == nil || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("Open = %v, %v", s, err)
 	}
 }
@@ -287,7 +289,7 @@ func testWrongPassword(t *testing.T, server *postgrestest.Server) {
 	}
 	s, chain, epoch := filled(t, server.DSN(), 1)
 	server.Query("REVOKE ALL ON journal FROM tapnet; ALTER TABLE journal RENAME TO hidden")
-	err = s.Commit(t.Context(), epoch, journaltest.Rows(chain, 1))
+	err = s.Commit(t.Context(), epoch, journaltest.Rows(chain, 1), nil)
 	server.Query("ALTER TABLE hidden RENAME TO journal; GRANT ALL ON journal TO tapnet")
 	if sqlState(err) != undefinedTable || errors.Is(err, ErrOutcomeUnknown) || strings.Contains(shows(err), postgrestest.Password) {
 		t.Errorf("Commit without a table = %v", err)
@@ -330,7 +332,7 @@ func testSerialization(t *testing.T, server *postgrestest.Server) {
 			defer conn.Close(context.Background())
 			must(t, conn, "BEGIN; "+fmt.Sprintf(c.change, s.options.Shard))
 			done := make(chan error, 1)
-			go func() { done <- s.Commit(context.Background(), epoch, journaltest.Rows(chain, 3)) }()
+			go func() { done <- s.Commit(context.Background(), epoch, journaltest.Rows(chain, 3), nil) }()
 			waiting(t, server, onALock, 1)
 			before := s.retries.Load()
 			must(t, conn, "COMMIT")
@@ -387,7 +389,7 @@ func testBounded(t *testing.T, server *postgrestest.Server) {
 		}
 		plan(1000)
 		before = *chain
-		err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 5))
+		err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 5), nil)
 		if sqlState(err) != code || errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("%s: Commit = %v", code, err)
 		}
@@ -410,7 +412,7 @@ func testClaimWaits(t *testing.T, server *postgrestest.Server) {
 	must(t, conn, fmt.Sprintf("BEGIN; INSERT INTO journal SELECT shard, 2, kind, at, business_date, stan, card, atc, reason, debit,"+
 		" credit, amount, currency, phase, resolves, linked, content, chain FROM journal WHERE shard = %d", a.options.Shard))
 	committed, claimed := make(chan error, 1), make(chan error, 1)
-	go func() { committed <- a.Commit(context.Background(), epoch, journaltest.Rows(chain, 3)) }()
+	go func() { committed <- a.Commit(context.Background(), epoch, journaltest.Rows(chain, 3), nil) }()
 	waiting(t, server, onALock, 1)
 	go func() {
 		_, err := b.Claim(context.Background(), "B")
@@ -427,7 +429,7 @@ func testClaimWaits(t *testing.T, server *postgrestest.Server) {
 	if b.last.Seq != 4 || b.last.Hash != chain.Hash {
 		t.Errorf("B took over at row %d", b.last.Seq)
 	}
-	if err := a.Commit(t.Context(), epoch, journaltest.Rows(chain, 1)); !errors.Is(err, journal.ErrStaleEpoch) {
+	if err := a.Commit(t.Context(), epoch, journaltest.Rows(chain, 1), nil); !errors.Is(err, journal.ErrStaleEpoch) {
 		t.Errorf("A after the claim: %v", err)
 	}
 }
@@ -440,7 +442,7 @@ func testLostTail(t *testing.T, server *postgrestest.Server) {
 	} {
 		s, chain, epoch := filled(t, server.DSN(), 3)
 		server.Query(fmt.Sprintf(change, s.options.Shard))
-		if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 1)); !errors.Is(err, journal.ErrSequence) {
+		if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 1), nil); !errors.Is(err, journal.ErrSequence) {
 			t.Errorf("%s: Commit = %v", name, err)
 		}
 	}
@@ -518,7 +520,7 @@ func wantUnknown(t *testing.T, s *Store, epoch uint64, chain *journal.Chain, err
 		t.Errorf("an unknown outcome is also a refusal: %v", err)
 	}
 	for range 2 {
-		if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 1)); !errors.Is(err, ErrOutcomeUnknown) {
+		if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 1), nil); !errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("next Commit = %v", err)
 		}
 	}
@@ -530,7 +532,7 @@ func testAnswerLost(t *testing.T, server *postgrestest.Server) {
 	wire, dsn := newCutter(t, server)
 	s, chain, epoch := filled(t, dsn, 2)
 	wire.mode.Store(cutBeforeRead)
-	err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 3))
+	err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 3), nil)
 	wire.mode.Store(passing)
 	durable := *chain
 	if truth := wantUnknown(t, s, epoch, chain, err); truth.Seq != durable.Seq || truth.Hash != durable.Hash {
@@ -545,7 +547,7 @@ func testRequestLost(t *testing.T, server *postgrestest.Server) {
 	wire, dsn := newCutter(t, server)
 	s, chain, epoch := filled(t, dsn, 2)
 	wire.mode.Store(cutBeforeSend)
-	err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 3))
+	err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 3), nil)
 	wire.mode.Store(passing)
 	if truth := wantUnknown(t, s, epoch, chain, err); truth.Seq != 2 {
 		t.Errorf("after the claim the last row is %d, want 2: the server never saw the others", truth.Seq)
@@ -562,7 +564,7 @@ func testBackendKilled(t *testing.T, server *postgrestest.Server) {
 	defer conn.Close(context.Background())
 	must(t, conn, fmt.Sprintf("BEGIN; UPDATE fence SET owner = owner WHERE shard = %d", s.options.Shard))
 	done := make(chan error, 1)
-	go func() { done <- s.Commit(context.Background(), epoch, journaltest.Rows(chain, 3)) }()
+	go func() { done <- s.Commit(context.Background(), epoch, journaltest.Rows(chain, 3), nil) }()
 	waiting(t, server, onALock, 1)
 	server.Query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + onALock)
 	err := <-done
@@ -577,7 +579,7 @@ func testCommitTimeout(t *testing.T, server *postgrestest.Server) {
 	s, chain, epoch := filled(t, dsn, 2)
 	s.options.CommitTimeout = 300 * time.Millisecond
 	wire.mode.Store(stuck)
-	err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 3))
+	err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 3), nil)
 	wire.mode.Store(passing)
 	s.options.CommitTimeout = DefaultCommitTimeout
 	if truth := wantUnknown(t, s, epoch, chain, err); truth.Seq != 5 {
@@ -631,27 +633,53 @@ func testEntries(t *testing.T, server *postgrestest.Server) {
 func testPlans(t *testing.T, server *postgrestest.Server) {
 	dsn := inSchema(server, "plans")
 	s, chain, epoch := filled(t, dsn, 1)
-	server.Query("ANALYZE plans.journal")
-	scans := func() string {
+	read := func() (tables, entries int) {
 		waiting(t, server, "application_name = 'tapnet'", 0) // a session reports what it did when it ends
-		return server.Query("SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'plans' AND relname = 'journal'")
+		if _, err := fmt.Sscan(server.Query(`SELECT (SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE schemaname = 'plans' AND relname IN ('journal', 'cell'))
+			|| ' ' || (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'plans')`), &tables, &entries); err != nil {
+			t.Fatal(err)
+		}
+		return tables, entries
 	}
+	const batches, size = 50, 20
+	var back journal.Back
+	work := func() {
+		for range batches {
+			rows := journaltest.Rows(chain, size)
+			back.Reset()
+			back.Add(int64(chain.Seq), [16]byte{1, byte(chain.Seq), byte(chain.Seq >> 8)}, chain.Seq)
+			back.Watermark = chain.Seq
+			if err := s.Commit(t.Context(), epoch, rows, &back); err != nil {
+				t.Fatal(err)
+			}
+			_, found, err := s.FindKey(t.Context(), journaltest.Key(chain.Seq))
+			_, cell, cellErr := s.FindCell(t.Context(), int64(chain.Seq))
+			_, name, nameErr := s.FindName(t.Context(), back.Cells[0].Name)
+			if err := errors.Join(err, cellErr, nameErr); err != nil || !found || !cell || !name {
+				t.Fatal(found, cell, name, err)
+			}
+			if seq, _, err := s.Last(t.Context()); err != nil || seq != chain.Seq {
+				t.Fatal(seq, err)
+			}
+		}
+	}
+	work() // with plans that were made while the tables were empty
 	s.Close()
-	before := scans()
+	tables, entries := read()
+	if limit := 10 * batches * 2; entries > limit {
+		t.Errorf("%d entries of indexes read, at most %d: some plan walks a whole shard", entries, limit)
+	}
+	server.Query("ANALYZE plans.journal; ANALYZE plans.cell")
 	s = open(t, dsn, s.options.Shard)
 	epoch = claim(t, s, "again")
-	for range 50 {
-		commit(t, s, epoch, journaltest.Rows(chain, 20))
-		if _, found, err := s.FindKey(t.Context(), journaltest.Key(chain.Seq)); err != nil || !found {
-			t.Fatal(found, err)
-		}
-		if seq, _, err := s.Last(t.Context()); err != nil || seq != chain.Seq {
-			t.Fatal(seq, err)
-		}
-	}
+	work()
 	journaltest.Load(t, s, 0)
 	s.Close()
-	if after := scans(); after != before {
-		t.Errorf("the table was read from end to end: %s times before, %s after", before, after)
+	after, entriesAfter := read()
+	if after != tables {
+		t.Errorf("a table was read from end to end: %d times before, %d after", tables, after)
+	}
+	if limit := 10*batches*2 + 2*batches*size; entriesAfter-entries > limit {
+		t.Errorf("%d entries of indexes read, at most %d", entriesAfter-entries, limit)
 	}
 }

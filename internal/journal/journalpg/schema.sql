@@ -30,8 +30,12 @@ CREATE TABLE journal (
 );
 
 -- Keys are ordered by time: new ones land on the last page of their shard, which is what keeps an insert cheap. Rows
--- without a key are NULL here and do not collide.
-CREATE UNIQUE INDEX journal_key ON journal (shard, key);
+-- without a key are not in it: what asks for a number must find one index only, or a plan that was made while the table was
+-- empty could take this one and walk the whole shard for ever after.
+CREATE UNIQUE INDEX journal_key ON journal (shard, key) WHERE key IS NOT NULL;
+
+-- The ends of holds, found by the hold.
+CREATE INDEX journal_resolves ON journal (shard, resolves) WHERE resolves <> 0;
 
 -- The one writer of each shard. Every commit locks this row, so a claim waits for the commit that is under way and
 -- everything later is refused.
@@ -39,6 +43,47 @@ CREATE TABLE fence (
     shard BIGINT NOT NULL PRIMARY KEY,
     epoch BIGINT NOT NULL,
     owner TEXT   NOT NULL
+);
+
+-- Pieces of the machines' states, caches of the rows. Room in each page lets an update stay in it, where no index has to follow.
+CREATE TABLE cell (
+    shard BIGINT NOT NULL,
+    id    BIGINT NOT NULL,
+    name  BYTEA,
+    seq   BIGINT NOT NULL,
+    data  BYTEA  NOT NULL,
+    PRIMARY KEY (shard, id)
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX cell_name ON cell (shard, name) WHERE name IS NOT NULL;
+
+-- Rows up to here are in the cells.
+CREATE TABLE watermark (
+    shard BIGINT NOT NULL PRIMARY KEY,
+    seq   BIGINT NOT NULL
+);
+
+-- The journals by name: which shard is whose.
+CREATE TABLE place (
+    name  TEXT   NOT NULL PRIMARY KEY,
+    shard BIGINT NOT NULL UNIQUE
+);
+
+-- What the nodes know about the members of the network, for whoever checks their journals.
+CREATE TABLE world (
+    id      BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    version BIGINT NOT NULL,
+    text    BYTEA  NOT NULL
+);
+
+-- Which node should write which journal, and who lives: see lease.go.
+CREATE TABLE lease (
+    name   TEXT   NOT NULL PRIMARY KEY,
+    holder TEXT   NOT NULL,
+    beat   BIGINT NOT NULL
+);
+CREATE TABLE node (
+    name TEXT   NOT NULL PRIMARY KEY,
+    beat BIGINT NOT NULL
 );
 
 -- Both legs of every row that moves money.
@@ -59,4 +104,4 @@ CREATE TABLE journal_schema (
     id      BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     version BIGINT NOT NULL
 );
-INSERT INTO journal_schema (id, version) VALUES (1, 1);
+INSERT INTO journal_schema (id, version) VALUES (1, 2);

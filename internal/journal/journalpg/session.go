@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,14 +15,15 @@ import (
 // session is one connection, made on first use and again after it was lost. It is for one goroutine at a time.
 type session struct {
 	config  *pgconn.Config
-	prepare string // the statement of this session that is used often enough to be prepared
-	durable bool   // the server must be one whose commits are on disk
-	warning string // SQLSTATE of the last warning the server sent
+	prepare []string // the statements of this session that are used often enough to be prepared
+	durable bool     // the server must be one whose commits are on disk
+	warning string   // SQLSTATE of the last warning the server sent
 
 	conn *pgconn.PgConn
 }
 
-const preparedName = "tapnet_journal"
+// preparedNames are those of a session's statements, in order.
+var preparedNames = [...]string{"tapnet_1", "tapnet_2", "tapnet_3", "tapnet_4", "tapnet_5"}
 
 // binaryFormat is how parameters and results travel, all of them.
 var binaryFormat = []int16{1}
@@ -69,10 +72,34 @@ func (sn *session) connect(ctx context.Context) error {
 // walks an index, or one made while the table was small would go on reading the whole of it when it is large.
 var tuning = [][2]string{{"plan_cache_mode", "force_generic_plan"}, {"enable_seqscan", "off"}}
 
+// ErrUnfit is wrapped by the error for a server that a journal cannot rest on. Its text says what to do.
+var ErrUnfit = errors.New("this server cannot keep a journal")
+
+// oldestServer is the oldest version whose makers still mend it.
+const oldestServer = 140000
+
+// fit refuses a server that is too old or would forget. A server that does not know a setting, as one that only speaks the protocol
+// may, has other means.
+func fit(settings map[string]string) error {
+	if version, err := strconv.Atoi(settings["server_version_num"]); err == nil && version < oldestServer && settings["fsync"] != "" {
+		return fmt.Errorf("%w: it is PostgreSQL %d.%d; use version %d or newer", ErrUnfit, version/10000, version%10000, oldestServer/10000)
+	}
+	if settings["fsync"] == "off" {
+		return fmt.Errorf("%w: it runs with fsync=off, and what it commits would not survive a power failure; "+
+			"set fsync = on in postgresql.conf and restart it", ErrUnfit)
+	}
+	if settings["full_page_writes"] == "off" {
+		return fmt.Errorf("%w: it runs with full_page_writes=off, and a page that a power failure tears would stay torn; "+
+			"set full_page_writes = on in postgresql.conf and reload it", ErrUnfit)
+	}
+	return nil
+}
+
 // setUp makes a new connection fit for use.
 func (sn *session) setUp(ctx context.Context) error {
 	settings := map[string]string{}
-	query := "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'plan_cache_mode', 'enable_seqscan')"
+	query := `SELECT name, setting FROM pg_settings WHERE name IN
+		('fsync', 'full_page_writes', 'server_version_num', 'synchronous_commit', 'plan_cache_mode', 'enable_seqscan')`
 	if _, err := sn.read(sn.conn.ExecParams(ctx, query, nil, nil, nil, nil), func(values [][]byte) error {
 		settings[string(values[0])] = string(values[1])
 		return nil
@@ -85,8 +112,10 @@ func (sn *session) setUp(ctx context.Context) error {
 			fmt.Fprintf(&statements, "SET %s TO %s;", s[0], s[1])
 		}
 	}
-	if sn.durable && settings["fsync"] == "off" {
-		return errors.New("the server runs with fsync=off: what it commits would not survive a power failure")
+	if sn.durable {
+		if err := fit(settings); err != nil {
+			return err
+		}
 	}
 	switch settings["synchronous_commit"] {
 	case "off", "local", "remote_write": // a database or user with weaker defaults than an answer to a payment can stand on
@@ -109,26 +138,53 @@ func (sn *session) query(ctx context.Context, sql string, params [][]byte, row f
 	if err := sn.connect(ctx); err != nil {
 		return 0, err
 	}
-	if sql != sn.prepare {
+	at := slices.Index(sn.prepare, sql)
+	if at < 0 {
 		return sn.read(sn.conn.ExecParams(ctx, sql, params, nil, binaryFormat, binaryFormat), row)
 	}
-	if err := sn.ready(ctx); err != nil {
+	name := preparedNames[at]
+	if err := sn.ready(ctx, name, sql); err != nil {
 		return 0, err
 	}
-	return sn.read(sn.conn.ExecPrepared(ctx, preparedName, params, binaryFormat, binaryFormat), row)
+	return sn.read(sn.conn.ExecPrepared(ctx, name, params, binaryFormat, binaryFormat), row)
 }
 
-// ready prepares the session's statement on its first use: at connect time the tables may not exist.
-func (sn *session) ready(ctx context.Context) error {
+// ready prepares a statement on its first use: at connect time the tables may not exist.
+func (sn *session) ready(ctx context.Context, name, sql string) error {
 	data := sn.conn.CustomData()
-	if data[preparedName] != nil {
+	if data[name] != nil {
 		return nil
 	}
-	if _, err := sn.conn.Prepare(ctx, preparedName, sn.prepare, nil); err != nil {
+	if _, err := sn.conn.Prepare(ctx, name, sql, nil); err != nil {
 		return newConnectError(err)
 	}
-	data[preparedName] = true
+	data[name] = true
 	return nil
+}
+
+// rowTypeKey is where a connection remembers the number of the row type.
+const rowTypeKey = "tapnet_row_type"
+
+// rowType is the number of the type of the table's rows in this database, asked for once on each connection.
+func (sn *session) rowType(ctx context.Context) (uint32, error) {
+	if err := sn.connect(ctx); err != nil {
+		return 0, err
+	}
+	data := sn.conn.CustomData()
+	if known, ok := data[rowTypeKey].(uint32); ok {
+		return known, nil
+	}
+	sc := scanner{}
+	var found uint32
+	if _, err := sn.read(sn.conn.ExecParams(ctx, rowTypeSQL, nil, nil, nil, binaryFormat), func(values [][]byte) error {
+		sc.values = values
+		found = uint32(sc.int64(0))
+		return sc.err
+	}); err != nil {
+		return 0, newConnectError(err)
+	}
+	data[rowTypeKey] = found
+	return found, nil
 }
 
 // read takes the whole result, also after row has refused: the connection is used again.

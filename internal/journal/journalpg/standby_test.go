@@ -112,7 +112,7 @@ func TestPostgreSQLCancelledStandbyWait(t *testing.T) {
 	commit(t, s, epoch, journaltest.Rows(chain, 10))
 	standby.Kill()
 	done := make(chan error, 1)
-	go func() { done <- s.Commit(context.Background(), epoch, journaltest.Rows(chain, 3)) }()
+	go func() { done <- s.Commit(context.Background(), epoch, journaltest.Rows(chain, 3), nil) }()
 	waiting(t, primary, "wait_event = 'SyncRep'", 1)
 	primary.Query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
 	err := <-done

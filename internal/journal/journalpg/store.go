@@ -8,9 +8,10 @@
 // settings: no error holds one.
 //
 // PostgreSQL is what it is tested on. The statements use 64-bit numbers, bytes, a row lock and unnest, no sequence and
-// no advisory lock, and a serialization failure repeats the batch, so that CockroachDB and YugabyteDB fit by design; it
-// is not tested on them. It does not know what rows mean, keeps no balances, pools nothing, and does not work through a
-// transaction pooler that cannot keep prepared statements.
+// no advisory lock, and a serialization failure repeats the batch, so that YugabyteDB fits by design, and CockroachDB as far as it takes arrays
+// of a table's row type as parameters; it is not tested on them. A Catalog names the journals of a database and says which node should write
+// which. It does not know what rows mean, keeps no balances, pools nothing, and does not work through a transaction pooler
+// that cannot keep prepared statements.
 package journalpg
 
 import (
@@ -32,8 +33,13 @@ import (
 //go:embed schema.sql
 var schema string
 
+// upgrade makes a database of schema version 1 one of version 2, which has cells.
+//
+//go:embed upgrade.sql
+var upgrade string
+
 // schemaVersion is kept in journal_schema.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // DefaultCommitTimeout is above the pauses of a healthy server (a checkpoint, a slow disk, a standby that restarts) and
 // below what a person at a till waits through. What takes longer is an unknown outcome.
@@ -81,8 +87,8 @@ func Open(ctx context.Context, dsn string, options Options) (*Store, error) {
 		options.CommitTimeout = DefaultCommitTimeout
 	}
 	s := &Store{config: config, options: options}
-	s.writer = session{config: config, prepare: commitSQL, durable: true}
-	s.reader = session{config: config, prepare: findSQL}
+	s.writer = session{config: config, prepare: []string{commitSQL}, durable: true}
+	s.reader = session{config: config, prepare: []string{findSQL, cellSQL, cellNameSQL, resolvingSQL}}
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("journalpg: open: %w", err), s.Close())
 	}
@@ -111,16 +117,19 @@ const migrateAttempts = 5
 func (s *Store) migrate(ctx context.Context) (err error) {
 	for range migrateAttempts {
 		var version int64
+		statements := schema
 		version, err = s.version(ctx)
 		switch {
 		case err == nil && version == schemaVersion:
 			return nil
+		case err == nil && version == 1:
+			statements = upgrade
 		case err == nil:
 			return fmt.Errorf("database has schema version %d, this program knows %d", version, schemaVersion)
 		case sqlState(err) != undefinedTable:
 			return err
 		}
-		if err = s.reader.script(ctx, schema); err == nil {
+		if err = s.reader.script(ctx, statements); err == nil {
 			return nil
 		}
 		switch sqlState(err) {

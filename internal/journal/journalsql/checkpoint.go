@@ -35,22 +35,18 @@ func startCheckpointer(conn *sqlite.Conn) *checkpointer {
 	return c
 }
 
-// committed is called by the writer after every commit, outside the transaction.
-func (c *checkpointer) committed(writer *sqlite.Conn, rows int) {
-	if c.finish.Load() {
-		c.finish.Store(false)
-		// An error here is no error of the commit; the next round tries again.
-		_, _ = passive(writer)
-	}
-	c.rows += rows
-	if c.rows < checkpointRows {
-		return
+// committed is called by the writer after every commit, outside the transaction. It reports whether the writer is to carry over the last pages itself.
+func (c *checkpointer) committed(rows int) (finish bool) {
+	finish = c.finish.Swap(false)
+	if c.rows += rows; c.rows < checkpointRows {
+		return finish
 	}
 	c.rows = 0
 	select {
 	case c.wake <- struct{}{}:
 	default: // one is due already
 	}
+	return finish
 }
 
 func (c *checkpointer) run() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -20,7 +21,7 @@ const (
 )
 
 // Commit implements journal.Store. The loop over the rows allocates nothing.
-func (s *Store) Commit(ctx context.Context, epoch uint64, rows []journal.Row) error {
+func (s *Store) Commit(ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
 	if s.closed {
@@ -28,6 +29,11 @@ func (s *Store) Commit(ctx context.Context, epoch uint64, rows []journal.Row) er
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if back != nil {
+		if err := back.Check(); err != nil {
+			return err
+		}
 	}
 	if err := run(s.stmts.begin); err != nil {
 		return fmt.Errorf("journalsql: begin: %w", err)
@@ -46,7 +52,24 @@ func (s *Store) Commit(ctx context.Context, epoch uint64, rows []journal.Row) er
 		return errors.Join(err, run(s.stmts.rollback))
 	}
 	s.lastSeq += uint64(len(rows))
-	s.checkpoint.committed(s.writer, len(rows))
+	if s.checkpoint.committed(len(rows)) {
+		_, _ = passive(s.writer) // an error is no error of the commit; the next round tries again
+	}
+	return s.writeBack(ctx, back)
+}
+
+// writeBack comes after the commit, so that no cell is ever ahead of the journal.
+func (s *Store) writeBack(ctx context.Context, back *journal.Back) error {
+	if back == nil || len(back.Cells) == 0 && back.Watermark == 0 {
+		return nil
+	}
+	f, err := s.cells.file(context.WithoutCancel(ctx), true)
+	if err != nil {
+		return err
+	}
+	if err := f.put(back); err != nil {
+		return fmt.Errorf("journalsql: %s: %w", filepath.Base(s.cells.path), err)
+	}
 	return nil
 }
 
@@ -58,7 +81,7 @@ func (s *Store) insertAll(epoch uint64, rows []journal.Row) error {
 		return fmt.Errorf("journalsql: read epoch: %w", err)
 	}
 	if epoch == 0 || uint64(current) != epoch {
-		return journal.ErrStaleEpoch
+		return errors.Join(journal.ErrStaleEpoch, s.cells.strange())
 	}
 	for i := range rows {
 		r := &rows[i]

@@ -15,20 +15,13 @@ import (
 
 const (
 	loadSQL  = `SELECT ` + columns + ` FROM journal WHERE seq > ?1 ORDER BY seq`
-	findSQL  = `SELECT ` + columns + ` FROM journal WHERE key = ?1`
 	lastSQL  = `SELECT seq, chain FROM journal ORDER BY seq DESC LIMIT 1`
 	chainSQL = `SELECT seq, chain FROM journal WHERE seq = ?1`
 )
 
 // Load implements journal.Store. It reads on a connection of its own, so that it blocks neither commits nor FindKey.
 func (s *Store) Load(ctx context.Context, after uint64, fn func(*journal.Row) error) (err error) {
-	s.readMu.Lock()
-	closed := s.closed
-	s.readMu.Unlock()
-	if closed {
-		return journal.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
+	if err := s.lookouts.look(ctx, func(*sqlite.Conn) error { return nil }); err != nil {
 		return err
 	}
 	conn, err := connect(s.path)
@@ -109,54 +102,18 @@ func stepChain(stmt *sqlite.Stmt) (seq uint64, hash [32]byte, ok bool, err error
 }
 
 // Last implements journal.Store.
-func (s *Store) Last(ctx context.Context) (uint64, [32]byte, error) {
-	s.readMu.Lock()
-	defer s.readMu.Unlock()
-	if s.closed {
-		return 0, [32]byte{}, journal.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return 0, [32]byte{}, err
-	}
-	stmt, err := s.reader.Prepare(lastSQL)
-	if err != nil {
-		return 0, [32]byte{}, fmt.Errorf("journalsql: last row: %w", err)
-	}
-	seq, hash, _, err := stepChain(stmt)
-	if err != nil {
-		return 0, [32]byte{}, fmt.Errorf("journalsql: last row: %w", err)
-	}
-	return seq, hash, nil
-}
-
-// FindKey implements journal.Store.
-func (s *Store) FindKey(ctx context.Context, key string) (row *journal.Row, found bool, err error) {
-	s.readMu.Lock()
-	defer s.readMu.Unlock()
-	if s.closed {
-		return nil, false, journal.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, false, err
-	}
-	stmt, err := s.reader.Prepare(findSQL)
-	if err != nil {
-		return nil, false, fmt.Errorf("journalsql: find key: %w", err)
-	}
-	stmt.BindText(1, key)
-	more, err := stmt.Step()
-	if err != nil {
-		return nil, false, fmt.Errorf("journalsql: find key: %w", err)
-	}
-	defer func() { err = errors.Join(err, stmt.Reset()) }()
-	if !more {
-		return nil, false, nil
-	}
-	r, err := scan(stmt)
-	if err != nil {
-		return nil, false, fmt.Errorf("journalsql: find key: %w", err)
-	}
-	return &r, true, nil
+func (s *Store) Last(ctx context.Context) (seq uint64, hash [32]byte, err error) {
+	err = s.lookouts.look(ctx, func(conn *sqlite.Conn) error {
+		stmt, err := conn.Prepare(lastSQL)
+		if err != nil {
+			return fmt.Errorf("journalsql: last row: %w", err)
+		}
+		if seq, hash, _, err = stepChain(stmt); err != nil {
+			return fmt.Errorf("journalsql: last row: %w", err)
+		}
+		return nil
+	})
+	return seq, hash, err
 }
 
 // scan reads a row and refuses numbers that its fields cannot hold: somebody has been at the file.

@@ -42,6 +42,7 @@ const (
 type Reader struct {
 	path  string
 	conn  *sqlite.Conn
+	cells *sqlite.Conn // nil when nothing was ever written back
 	still bool
 }
 
@@ -55,56 +56,83 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 		return nil, errors.Join(fmt.Errorf("journalsql: read %s: %w", filepath.Base(path), err), r.Close())
 	}
 	r.conn.SetInterrupt(ctx.Done())
+	if r.cells != nil {
+		r.cells.SetInterrupt(ctx.Done())
+	}
 	return r, nil
 }
 
-func (r *Reader) open() error {
-	info, err := os.Stat(r.path)
-	switch {
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%w: it is no file", ErrNotJournal)
-	}
-	name, flags := r.path, sqlite.OpenReadOnly
-	// A database without a log has no writer. Then SQLite need not make files for one that may come, which a medium that
-	// cannot be written would not let it do.
-	if r.still = !r.hasLog(); r.still {
-		absolute, err := filepath.Abs(r.path)
-		if err != nil {
-			return err
-		}
-		name, flags = (&url.URL{Scheme: "file", Path: filepath.ToSlash(absolute), RawQuery: "immutable=1"}).String(), flags|sqlite.OpenURI
-	}
-	if r.conn, err = sqlite.OpenConn(name, flags); err != nil {
-		return err
-	}
-	r.conn.SetBusyTimeout(busyTimeout)
-	version, err := queryInt(r.conn, "PRAGMA user_version")
-	if err != nil {
-		return errors.Join(ErrNotJournal, err)
-	}
-	if version != schemaVersion {
-		return fmt.Errorf("%w: schema version %d, this program knows %d", ErrNotJournal, version, schemaVersion)
-	}
-	if err := sqlitex.ExecuteTransient(r.conn, fmt.Sprintf("PRAGMA cache_size=-%d", readerCacheKiB), nil); err != nil {
+func (r *Reader) open() (err error) {
+	if r.conn, r.still, err = openStill(r.path, schemaVersion); err != nil {
 		return err
 	}
 	if _, err := r.conn.Prepare(rangeSQL); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotJournal, err)
 	}
+	path := CellsPath(r.path)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was ever written back
+	}
+	still := false
+	if r.cells, still, err = openStill(path, cellVersion); err != nil {
+		return err
+	}
+	r.still = r.still && still
+	if _, err := r.cells.Prepare(cellsSQL); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotJournal, err)
+	}
 	return nil
 }
 
+// openStill opens a file for reading. A database without a log has no writer: it is still. Then SQLite need not make files for one that may come, which a
+// medium that cannot be written would not let it do.
+func openStill(path string, known int64) (conn *sqlite.Conn, still bool, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case !info.Mode().IsRegular():
+		return nil, false, fmt.Errorf("%w: it is no file", ErrNotJournal)
+	}
+	name, flags := path, sqlite.OpenReadOnly
+	if still = !hasLog(path); still {
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return nil, false, err
+		}
+		name, flags = (&url.URL{Scheme: "file", Path: filepath.ToSlash(absolute), RawQuery: "immutable=1"}).String(), flags|sqlite.OpenURI
+	}
+	if conn, err = sqlite.OpenConn(name, flags); err != nil {
+		return nil, false, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, conn.Close())
+			conn = nil
+		}
+	}()
+	conn.SetBusyTimeout(busyTimeout)
+	version, err := queryInt(conn, "PRAGMA user_version")
+	if err != nil {
+		return conn, false, errors.Join(ErrNotJournal, err)
+	}
+	if version != known {
+		return conn, false, fmt.Errorf("%w: schema version %d, this program knows %d", ErrNotJournal, version, known)
+	}
+	return conn, still, sqlitex.ExecuteTransient(conn, fmt.Sprintf("PRAGMA cache_size=-%d", readerCacheKiB), nil)
+}
+
 // hasLog reports whether a write-ahead log lies beside the database: somebody writes, or was killed while writing.
-func (r *Reader) hasLog() bool {
-	info, err := os.Stat(r.path + "-wal")
+func hasLog(path string) bool {
+	info, err := os.Stat(path + "-wal")
 	return !errors.Is(err, fs.ErrNotExist) && (err != nil || info.Size() > 0)
 }
 
 // Still reports whether the journal had no writer when it was opened and has none now. One that was still and is not any
 // more was read without regard to its writer and must be opened again.
-func (r *Reader) Still() (before, now bool) { return r.still, !r.hasLog() }
+func (r *Reader) Still() (before, now bool) {
+	return r.still, !hasLog(r.path) && !hasLog(CellsPath(r.path))
+}
 
 // Ends are the numbers of the first and the last row, zero when there is none. A sound journal begins with 1.
 func (r *Reader) Ends() (first, last int64, err error) {
@@ -208,7 +236,7 @@ func (r *Reader) Row(seq uint64) (journal.Row, bool, error) {
 
 // FindKey is the row with that key, if there is one that can be read.
 func (r *Reader) FindKey(key string) (journal.Row, bool, error) {
-	return r.one(findSQL, func(stmt *sqlite.Stmt) { stmt.BindText(1, key) })
+	return r.one(findKeySQL, func(stmt *sqlite.Stmt) { stmt.BindText(1, key) })
 }
 
 func (r *Reader) one(query string, bind func(*sqlite.Stmt)) (row journal.Row, found bool, err error) {
@@ -235,6 +263,9 @@ func (r *Reader) Close() error {
 	}
 	err := r.conn.Close()
 	r.conn = nil
+	if r.cells != nil {
+		err = errors.Join(err, r.cells.Close())
+	}
 	return err
 }
 

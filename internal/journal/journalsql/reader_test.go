@@ -50,7 +50,7 @@ func readAll(t testing.TB, r *Reader, after, last uint64, size int) (rows []jour
 func TestAReaderReadsWhatALoadReads(t *testing.T) {
 	s, chain, epoch := filled(t, 700)
 	barest := journal.Row{Kind: journal.Noted}
-	if err := s.Commit(t.Context(), epoch, journaltest.Seal(chain, barest)); err != nil {
+	if err := s.Commit(t.Context(), epoch, journaltest.Seal(chain, barest), nil); err != nil {
 		t.Fatal(err)
 	}
 	want := journaltest.Load(t, s, 0)
@@ -91,7 +91,7 @@ func TestAReaderReadsWhatALoadReads(t *testing.T) {
 		t.Errorf("index: %t %v", indexed, err)
 	}
 	// The writer goes on meanwhile, and the reader sees it when it asks again.
-	if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 5)); err != nil {
+	if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 5), nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, last, err := r.Ends(); err != nil || last != 706 {

@@ -21,11 +21,16 @@ import (
 	"tapnet/internal/journal"
 )
 
-//go:embed schema.sql
-var schema string
+// The steps that bring a file from nothing to each version.
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed resolves.sql
+	resolvesSchema string
+)
 
 // schemaVersion is kept in the file's user_version.
-const schemaVersion = 1
+const schemaVersion = 2
 
 const (
 	// busyTimeout is how long a statement waits for another process that writes: longer than any commit takes.
@@ -47,9 +52,8 @@ type Store struct {
 	lastSeq uint64 // as of the last Claim or Commit of this handle
 	closed  bool
 
-	readMu sync.Mutex
-	reader *sqlite.Conn
-
+	lookouts   lookouts
+	cells      cells
 	checkpoint *checkpointer
 }
 
@@ -65,7 +69,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path}
+	s := &Store{path: path, cells: cells{path: CellsPath(path)}}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("journalsql: open %s: %w", filepath.Base(path), err), s.Close())
 	}
@@ -74,22 +78,19 @@ func Open(ctx context.Context, path string) (*Store, error) {
 
 func (s *Store) open() error {
 	var err error
-	// The file holds what people bought and when: it is for its owner only.
-	if f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return err
-	} else if err := f.Close(); err != nil {
+	if err := touch(s.path); err != nil {
 		return err
 	}
 	if s.writer, err = connect(s.path); err != nil {
 		return err
 	}
-	if err := migrate(s.writer); err != nil {
+	if err := migrate(s.writer, schema, resolvesSchema); err != nil {
 		return err
 	}
 	if s.stmts, err = prepare(s.writer); err != nil {
 		return err
 	}
-	if s.reader, err = connect(s.path); err != nil {
+	if err := s.lookouts.start(func() (*sqlite.Conn, error) { return connect(s.path) }); err != nil {
 		return err
 	}
 	conn, err := connect(s.path)
@@ -100,21 +101,32 @@ func (s *Store) open() error {
 	return nil
 }
 
-// connect opens a connection that never checkpoints by itself: that would put it into somebody's commit.
-func connect(path string) (*sqlite.Conn, error) {
+// touch makes the file when there is none. It holds what people bought and when: it is for its owner only.
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// connect opens a connection that never checkpoints by itself: that would put it into somebody's commit. Settings are set before and override the usual ones.
+func connect(path string, settings ...string) (*sqlite.Conn, error) {
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return nil, err
 	}
 	conn.SetBusyTimeout(busyTimeout)
-	for _, pragma := range []string{
+	if len(settings) == 0 {
+		settings = []string{"PRAGMA synchronous=FULL"}
+	}
+	for _, pragma := range append(settings,
 		"PRAGMA journal_mode=WAL",
-		"PRAGMA synchronous=FULL",
 		"PRAGMA wal_autocheckpoint=0",
 		fmt.Sprintf("PRAGMA journal_size_limit=%d", walKeepBytes),
 		fmt.Sprintf("PRAGMA cache_size=-%d", cacheKiB),
 		"PRAGMA trusted_schema=OFF",
-	} {
+	) {
 		if err := sqlitex.ExecuteTransient(conn, pragma, nil); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", pragma, err), conn.Close())
 		}
@@ -122,8 +134,8 @@ func connect(path string) (*sqlite.Conn, error) {
 	return conn, nil
 }
 
-// migrate brings an empty file to the schema and refuses one that a newer program made.
-func migrate(conn *sqlite.Conn) (err error) {
+// migrate brings a file to the schema, step by step, and refuses one that a newer program made.
+func migrate(conn *sqlite.Conn, steps ...string) (err error) {
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {
 		return err
@@ -133,16 +145,18 @@ func migrate(conn *sqlite.Conn) (err error) {
 	if err != nil {
 		return err
 	}
-	switch version {
-	case schemaVersion:
-		return nil
-	case 0:
-		if err := sqlitex.ExecuteScript(conn, schema, nil); err != nil {
-			return fmt.Errorf("create schema: %w", err)
-		}
-		return sqlitex.ExecuteTransient(conn, fmt.Sprintf("PRAGMA user_version=%d", schemaVersion), nil)
+	if version < 0 || version > int64(len(steps)) {
+		return fmt.Errorf("file has schema version %d, this program knows %d", version, len(steps))
 	}
-	return fmt.Errorf("file has schema version %d, this program knows %d", version, schemaVersion)
+	for ; version < int64(len(steps)); version++ {
+		if err := sqlitex.ExecuteScript(conn, steps[version], nil); err != nil {
+			return fmt.Errorf("bring schema to version %d: %w", version+1, err)
+		}
+		if err := sqlitex.ExecuteTransient(conn, fmt.Sprintf("PRAGMA user_version=%d", version+1), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func queryInt(conn *sqlite.Conn, query string) (int64, error) {
@@ -175,8 +189,6 @@ func prepare(conn *sqlite.Conn) (st statements, err error) {
 func (s *Store) Close() error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	s.readMu.Lock()
-	defer s.readMu.Unlock()
 	if s.closed {
 		return nil
 	}
@@ -185,10 +197,9 @@ func (s *Store) Close() error {
 	if s.checkpoint != nil {
 		errs = append(errs, s.checkpoint.stop())
 	}
-	for _, conn := range []*sqlite.Conn{s.reader, s.writer} {
-		if conn != nil {
-			errs = append(errs, conn.Close())
-		}
+	errs = append(errs, s.lookouts.stop(), s.cells.close())
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -225,5 +236,15 @@ func (s *Store) Claim(ctx context.Context, owner string) (epoch uint64, err erro
 		return 0, fmt.Errorf("journalsql: claim: %w", err)
 	}
 	s.lastSeq = uint64(last)
+	if f, err := s.cells.file(ctx, false); err != nil {
+		return 0, err
+	} else if f != nil {
+		if err := f.check(ctx, s.lastSeq); err != nil {
+			return 0, fmt.Errorf("journalsql: %s: %w", filepath.Base(s.cells.path), err)
+		}
+		if err := f.own(true); err != nil {
+			return 0, err
+		}
+	}
 	return uint64(current), nil
 }

@@ -44,7 +44,7 @@ func filled(t testing.TB, n int) (*Store, *journal.Chain, uint64) {
 		t.Fatal(err)
 	}
 	chain := new(journal.Chain)
-	if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, n)); err != nil {
+	if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, n), nil); err != nil {
 		t.Fatal(err)
 	}
 	return s, chain, epoch
@@ -128,7 +128,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version=2", nil); err != nil {
+	if err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version=3", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Close(); err != nil {
@@ -165,7 +165,7 @@ func TestSettings(t *testing.T) {
 
 func TestEntriesBalance(t *testing.T) {
 	s, _, _ := filled(t, 10)
-	sum, err := queryInt(s.reader, "SELECT SUM(debit_amount) - SUM(credit_amount) FROM entry")
+	sum, err := queryInt(s.writer, "SELECT SUM(debit_amount) - SUM(credit_amount) FROM entry")
 	if err != nil || sum != 0 {
 		t.Fatalf("sum of entries %d, %v", sum, err)
 	}
@@ -179,7 +179,7 @@ func TestCheckpointKeepsRows(t *testing.T) {
 	}
 	s.checkpoint.finish.Store(true)
 	s.checkpoint.rows = checkpointRows - 1
-	if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 100)); err != nil {
+	if err := s.Commit(t.Context(), epoch, journaltest.Rows(chain, 100), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := journaltest.Load(t, s, 0); len(got) != 200 {
@@ -197,7 +197,7 @@ func TestCommitDoesNotAllocatePerRow(t *testing.T) {
 		}
 		next := 0
 		return testing.AllocsPerRun(runs, func() {
-			if err := s.Commit(t.Context(), epoch, batches[next]); err != nil {
+			if err := s.Commit(t.Context(), epoch, batches[next], nil); err != nil {
 				t.Fatal(err)
 			}
 			next++
@@ -219,7 +219,7 @@ func BenchmarkCommit(b *testing.B) {
 				b.StopTimer()
 				rows := journaltest.Rows(chain, size)
 				b.StartTimer()
-				if err := s.Commit(b.Context(), epoch, rows); err != nil {
+				if err := s.Commit(b.Context(), epoch, rows, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

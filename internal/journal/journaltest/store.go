@@ -124,7 +124,7 @@ func (f *fixture) claim(t testing.TB) {
 
 func (f *fixture) commit(t testing.TB, rows []journal.Row) {
 	t.Helper()
-	if err := f.Commit(t.Context(), f.epoch, rows); err != nil {
+	if err := f.Commit(t.Context(), f.epoch, rows, nil); err != nil {
 		t.Fatalf("Commit: %v", err)
 	}
 }
@@ -209,11 +209,11 @@ func testStale(t *testing.T, open Open) {
 	}
 	before := f.chain
 	rows := Rows(&f.chain, 1)
-	if err := f.Commit(t.Context(), f.epoch, rows); !errors.Is(err, journal.ErrStaleEpoch) {
+	if err := f.Commit(t.Context(), f.epoch, rows, nil); !errors.Is(err, journal.ErrStaleEpoch) {
 		t.Fatalf("Commit with a stale epoch: %v", err)
 	}
 	f.wantLast(t, before)
-	if err := other.Commit(t.Context(), epoch, rows); err != nil {
+	if err := other.Commit(t.Context(), epoch, rows, nil); err != nil {
 		t.Fatalf("Commit by the new owner: %v", err)
 	}
 	f.wantLast(t, f.chain)
@@ -226,7 +226,7 @@ func testUnclaimed(t *testing.T, open Open) {
 	var chain journal.Chain
 	rows := Rows(&chain, 1)
 	for _, epoch := range []uint64{0, 1, 99} {
-		if err := s.Commit(t.Context(), epoch, rows); !errors.Is(err, journal.ErrStaleEpoch) {
+		if err := s.Commit(t.Context(), epoch, rows, nil); !errors.Is(err, journal.ErrStaleEpoch) {
 			t.Errorf("Commit with epoch %d before any claim: %v", epoch, err)
 		}
 	}
@@ -251,7 +251,7 @@ func testDuplicate(t *testing.T, open Open) {
 		chain := durable
 		rows := make(&chain)
 		var dup *journal.DuplicateKeyError
-		if err := f.Commit(t.Context(), f.epoch, rows); !errors.As(err, &dup) {
+		if err := f.Commit(t.Context(), f.epoch, rows, nil); !errors.As(err, &dup) {
 			t.Fatalf("%s: Commit: %v", name, err)
 		} else if dup.Key != rows[len(rows)-1].Key {
 			t.Errorf("%s: error names key %q", name, dup.Key)
@@ -280,12 +280,12 @@ func testSequence(t *testing.T, open Open) {
 		chain := journal.Chain{Seq: first}
 		rows := Rows(&chain, 1)
 		rows[0].Key = ""
-		if err := f.Commit(t.Context(), f.epoch, rows); !errors.Is(err, journal.ErrSequence) {
+		if err := f.Commit(t.Context(), f.epoch, rows, nil); !errors.Is(err, journal.ErrSequence) {
 			t.Errorf("%s: Commit: %v", name, err)
 		}
 	}
 	rows := Rows(&journal.Chain{Seq: 3}, 3)
-	if err := f.Commit(t.Context(), f.epoch, []journal.Row{rows[0], rows[2]}); !errors.Is(err, journal.ErrSequence) {
+	if err := f.Commit(t.Context(), f.epoch, []journal.Row{rows[0], rows[2]}, nil); !errors.Is(err, journal.ErrSequence) {
 		t.Errorf("gap inside a batch: Commit: %v", err)
 	}
 	f.wantLast(t, f.chain)
@@ -367,7 +367,7 @@ func testCancelled(t *testing.T, open Open) {
 	before := f.chain
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.Commit(ctx, f.epoch, Rows(&f.chain, 1)); !errors.Is(err, context.Canceled) {
+	if err := f.Commit(ctx, f.epoch, Rows(&f.chain, 1), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Commit: %v", err)
 	}
 	if err := f.Load(ctx, 0, func(*journal.Row) error { return nil }); !errors.Is(err, context.Canceled) {
@@ -388,7 +388,7 @@ func testClosed(t *testing.T, open Open) {
 	_, claimErr := f.Claim(t.Context(), "late")
 	for name, err := range map[string]error{
 		"Last": lastErr, "FindKey": findErr, "Claim": claimErr,
-		"Commit": f.Commit(t.Context(), f.epoch, Rows(&f.chain, 1)),
+		"Commit": f.Commit(t.Context(), f.epoch, Rows(&f.chain, 1), nil),
 		"Load":   f.Load(t.Context(), 0, func(*journal.Row) error { return nil }),
 	} {
 		if !errors.Is(err, journal.ErrClosed) {

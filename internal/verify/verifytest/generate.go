@@ -27,6 +27,7 @@ type Options struct {
 	Seed     uint64
 	Sealed   int    // bytes of each sealed message; zero is about what a sale has
 	Live     func() // makes every row durable by itself, and is called now and then: for tests that look on
+	Cells    bool   // the issuers keep cells beside their rows
 	NoTills  bool   // leaves the tills' journals out, as in the directory of a network without merchants
 }
 
@@ -63,6 +64,11 @@ func Generate(ctx context.Context, dir string, o Options) ([]verify.Chip, error)
 		return nil, err
 	}
 	g.ctx = ctx
+	for _, name := range [...]string{IssuerOne, IssuerTwo} {
+		if g.Cells {
+			g.store.files[issuerJournal(name)].keep = newKeeper(name)
+		}
+	}
 	g.enrol()
 	if o.Live != nil {
 		g.err = g.store.Flush(ctx)
@@ -80,6 +86,7 @@ func Generate(ctx context.Context, dir string, o Options) ([]verify.Chip, error)
 	}
 	if ctx.Err() == nil {
 		g.until(g.now.Add(24 * time.Hour))
+		g.keepRest()
 	}
 	return g.chips(), errors.Join(g.err, ctx.Err(), g.store.Close(ctx))
 }
@@ -189,26 +196,60 @@ func (g *generator) until(at time.Time) {
 	g.now = at
 }
 
-// add appends a row dated now.
-func (g *generator) add(name string, r journal.Row) uint64 {
-	r.At, r.BusinessDate = g.now, g.zone.BusinessDate(g.now)
-	if r.Amount != 0 {
-		r.Currency = chinaYuan
-	}
-	if g.store.files[name] == nil && g.NoTills {
+// add appends the rows of an event, dated now, and gives the number of the first.
+func (g *generator) add(name string, rows ...journal.Row) uint64 {
+	f := g.store.files[name]
+	if f == nil && g.NoTills {
 		return 0
 	}
-	seq, err := g.store.Add(g.ctx, name, r)
+	for i := range rows {
+		r := &rows[i]
+		r.At, r.BusinessDate = g.now, g.zone.BusinessDate(g.now)
+		if r.Amount != 0 {
+			r.Currency = chinaYuan
+		}
+	}
+	if f != nil && f.keep != nil {
+		g.keepSome(f.keep, rows[0].Card)
+	}
+	seq, err := g.store.Add(g.ctx, name, rows...)
 	g.err = errors.Join(g.err, err)
 	return seq
+}
+
+// Of the cards that change one in some is written back as it was before, and now and then the watermark follows: more seldom the more cards there are.
+const (
+	keepOneIn  = 3
+	sweepOneIn = 50
+)
+
+func (g *generator) keepSome(k *keeper, card int64) {
+	if c := k.cards[card]; c != nil && c.waits != 0 && g.random.IntN(keepOneIn) == 0 {
+		k.write(card)
+	}
+	if k.last > 0 && g.random.IntN(max(sweepOneIn, len(k.cards))) == 0 {
+		k.sweep()
+	}
+}
+
+// keepRest writes the cells of all cards of which no cell has anything; the others stay as of some earlier row.
+func (g *generator) keepRest() {
+	for _, f := range g.store.files {
+		if f.keep != nil {
+			f.keep.everyCard()
+			f.keep.sweep()
+		}
+	}
 }
 
 func (g *generator) enrol() {
 	for _, c := range g.cards {
 		name := issuerJournal(c.issuer)
 		first := g.add(name, journal.Row{Kind: journal.Opened, Card: c.id, Note: fmt.Appendf(nil,
-			`{"card":%d,"name":"%s-%d","expiry":"3012","currency":156,"no_pin":true,"contactless":true,"limits":{},"opening_minor":%d,"purse_minor":%d}`,
-			c.id, c.issuer, c.id, int64(openingMinor), int64(purseMinor))})
+			`{"card":%d,"name":"%s-%d","fingerprint":%s,"masked":%q,"sequence":%q,"expiry":%q,"product":%q,"currency":156,"pin_reference":%s,`+
+				`"no_pin":true,"contactless":true,"limits":{},"opening_minor":%d,"purse_minor":%d}`,
+			c.id, c.issuer, c.id, list(fingerprint(c.id)), maskedText, sequenceText, expiryText, productText, list(reference(c.id)),
+			int64(openingMinor), int64(purseMinor))})
 		deposit := journal.Row{Kind: journal.Posted, Card: c.id, Debit: 2, Credit: c.account(), Amount: openingMinor, Linked: first}
 		g.add(name, deposit)
 		deposit.Credit, deposit.Amount = c.account()+1, purseMinor
@@ -244,8 +285,9 @@ type payment struct {
 	code          unionpay.ResponseCode
 	auth          string
 	date          int32
-	lost          bool // the answer to the till is lost
-	late          bool // the issuer does not answer
+	paid          int32 // the issuer\'s date
+	lost          bool  // the answer to the till is lost
+	late          bool  // the issuer does not answer
 }
 
 // Shares of the kinds of payments, in percent.
@@ -288,6 +330,13 @@ func (g *generator) pay() {
 func content(key string) (c [16]byte) {
 	copy(c[:], key[max(0, len(key)-16):])
 	return c
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 const institutionPair = "000" + AcquirerName + "000" + AcquirerName
@@ -350,7 +399,7 @@ func (g *generator) atIssuer(p *payment) {
 		c.tries = triesMax
 	}
 	r.Answer, r.Note = []byte(p.auth), []byte{flags, byte(c.tries)}
-	p.issuerRow = g.add(name, r)
+	p.issuerRow, p.paid = g.add(name, r), g.zone.BusinessDate(g.now)
 	g.after(latency, func() { g.answered(p) })
 }
 
@@ -377,14 +426,14 @@ func (p *payment) answer(rrn bool) (b []byte) {
 }
 
 func (g *generator) answered(p *payment) {
-	g.add("switch", journal.Row{Kind: journal.Answered, Linked: p.switchRow, Payment: p.network, RRN: p.rrn, Terminal: p.till, STAN: p.switchSTAN, Amount: p.minor,
-		Reason: p.code.Pack(), Answer: p.answer(true)})
+	g.add("switch", journal.Row{Kind: journal.Answered, Key: p.network + "e", Linked: p.switchRow, Payment: p.network, RRN: p.rrn, Terminal: p.till,
+		STAN: p.switchSTAN, Amount: p.minor, Reason: p.code.Pack(), Answer: p.answer(true)})
 	g.after(latency, func() { g.pass(p) })
 }
 
 func (g *generator) pass(p *payment) {
-	r := journal.Row{Kind: journal.Answered, Linked: p.acquirerRow, Payment: p.network, RRN: p.rrn, Terminal: p.till, STAN: p.stan, Amount: p.minor,
-		Reason: p.code.Pack(), Answer: p.answer(true)}
+	r := journal.Row{Kind: journal.Answered, Key: p.key + "e", Linked: p.acquirerRow, Payment: p.network, RRN: p.rrn, Terminal: p.till, STAN: p.stan,
+		Amount: p.minor, Reason: p.code.Pack(), Answer: p.answer(true)}
 	if p.code.Approved() {
 		r.Debit, r.Credit, r.Phase = 1, merchantsFrom+ledger.Account(p.place), ledger.Pending
 		if p.upload {
@@ -448,8 +497,12 @@ func (g *generator) void(p *payment, reversal string, sent uint64) {
 		Reason: 104, Note: []byte(p.network)}
 	if p.issuerRow != 0 {
 		r.Reason, r.Card, r.Phase, r.Resolves, r.Debit, r.Credit, r.Amount = 100, p.card.id, ledger.Void, p.issuerRow, p.card.account(), 1, p.minor
+		r.Answer = append(binary.BigEndian.AppendUint32(nil, uint32(p.paid)), byte(1-boolean(p.pin)))
+		g.add(issuerJournal(p.card.issuer), r)
+	} else {
+		name := issuerJournal(p.card.issuer)
+		g.add(name, r, journal.Row{Kind: journal.Refused, Key: p.network, Payment: p.network, Reason: 12, Linked: g.store.files[name].chain.Seq + 1})
 	}
-	g.add(issuerJournal(p.card.issuer), r)
 	g.after(latency, func() {
 		g.add("switch", journal.Row{Kind: journal.Acknowledged, Linked: sent, Payment: p.network, RRN: p.rrn, Terminal: p.till, STAN: p.switchSTAN, Amount: p.minor,
 			Reason: unionpay.Approved.Pack()})

@@ -32,6 +32,7 @@ type file struct {
 	epoch uint64
 	chain journal.Chain
 	rows  []journal.Row
+	keep  *keeper // of an issuer that keeps cells
 }
 
 // NewStore makes a data directory with the journals of a world, empty.
@@ -61,26 +62,38 @@ func NewStore(ctx context.Context, dir string, world verify.World) (*Store, erro
 	return s, nil
 }
 
-// Add appends a row to a journal: it gets its number and its place in the chain.
-func (s *Store) Add(ctx context.Context, name string, r journal.Row) (seq uint64, err error) {
+// Add appends rows of one event to a journal: they get their numbers and their places in the chain. It returns the number of the first.
+func (s *Store) Add(ctx context.Context, name string, rows ...journal.Row) (seq uint64, err error) {
 	f := s.files[name]
 	if f == nil {
 		return 0, fmt.Errorf("verifytest: no journal %q", name)
 	}
-	f.chain.Seal(&r)
-	f.rows = append(f.rows, r)
-	if len(f.rows) < s.batch {
-		return r.Seq, nil
+	seq = f.chain.Seq + 1
+	for _, r := range rows {
+		f.chain.Seal(&r)
+		f.rows = append(f.rows, r)
+		if f.keep != nil {
+			f.keep.follow(&r)
+		}
 	}
-	return r.Seq, f.commit(ctx)
+	if len(f.rows) < s.batch {
+		return seq, nil
+	}
+	return seq, f.commit(ctx)
 }
 
 func (f *file) commit(ctx context.Context) error {
-	if len(f.rows) == 0 {
+	var back *journal.Back
+	if f.keep != nil {
+		back = &f.keep.back
+	}
+	if len(f.rows) == 0 && (back == nil || len(back.Cells) == 0) {
 		return nil
 	}
-	err := f.store.Commit(ctx, f.epoch, f.rows)
-	f.rows = f.rows[:0]
+	err := f.store.Commit(ctx, f.epoch, f.rows, back)
+	if f.rows = f.rows[:0]; back != nil {
+		back.Reset()
+	}
 	return err
 }
 
