@@ -45,6 +45,11 @@ var simCounts = map[string]glossary.Term{
 	"changes":          {EN: "cards changed by holder or bank", ZH: "持卡人或银行变更卡片"},
 	"cards":            {EN: "cards issued", ZH: "发卡"},
 	"days":             {EN: "changes of the business date", ZH: "业务日切换"},
+	"resumed":          {EN: "issuers that started from their cells", ZH: "发卡行由存储单元恢复"},
+	"loaded":           {EN: "cards found in the store", ZH: "从存储载入的卡"},
+	"kept":             {EN: "cells written back", ZH: "写回的存储单元"},
+	"recalled":         {EN: "forgotten payments found again", ZH: "找回的已遗忘交易"},
+	"spent":            {EN: "keys spent by an early reversal", ZH: "被提前冲正占用的键"},
 }
 
 // SimCount is the name of a count of a run, the key itself when it has none.

@@ -13,7 +13,7 @@ import (
 	"tapnet/internal/journal"
 )
 
-// Cells is what a store keeps beside its rows. A journal.Archive has it, and so has journalsql.Reader.
+// Cells is what a store keeps beside its rows, in any order. A journal.Archive has it, and so has journalsql.Reader.
 type Cells interface {
 	Watermark(ctx context.Context) (uint64, error)
 	Cells(ctx context.Context, fn func(*journal.Cell) error) error
@@ -71,6 +71,12 @@ func (m *member) readCells(ctx context.Context, source Cells) error {
 			m.store(cell)
 			return nil
 		})
+	}
+	slices.SortFunc(c.cards, func(a, b storedCell) int { return cmp.Compare(a.id, b.id) })
+	for i := 1; i < len(c.cards); i++ {
+		if s := &c.cards[i]; s.id == c.cards[i-1].id {
+			m.cellWrong(s.seq, 0, math.MaxInt64, s.id, FieldCell, fill("another cell of the card", "该卡的另一单元"), fill("one", "只有一个"))
+		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -296,7 +296,7 @@ var cellPlants = []plant{
 		w.expect = append(w.expect, expected{journal: issuer, cell: c.ID, at: w.opened(issuer, c.ID).Seq})
 	}},
 	{"a watermark above what a cell has", func(w *planted) {
-		mark := w.last(issuerA).Seq
+		mark := len(w.rows[issuerA]) // rows of another plant are not numbered yet
 		w.files = append(w.files, func(dir string) { w.exec(dir, issuerA, "UPDATE mark SET watermark = %d", mark) })
 		for _, c := range w.cellsOf(issuerA).cells {
 			for _, r := range w.rows[issuerA] {

@@ -23,13 +23,16 @@ func (r *Reader) FindCell(ctx context.Context, id int64) (c journal.Cell, found 
 	return c, found, err
 }
 
-// Cells calls fn for every cell in order of number, and stops at the first error. The cell is only valid during the call. All cells are of one moment: a
+// allCellsSQL takes the cells as they lie: in any other order each would be a page of its own.
+const allCellsSQL = `SELECT id, seq, name, data FROM cell ORDER BY place`
+
+// Cells calls fn for every cell, in no order of numbers, and stops at the first error. The cell is only valid during the call. All cells are of one moment: a
 // writer's log does not start anew meanwhile, which for a million cells is a second.
 func (r *Reader) Cells(ctx context.Context, fn func(*journal.Cell) error) error {
 	if r.cells == nil {
 		return nil
 	}
-	stmt, err := r.cells.Prepare(cellsSQL)
+	stmt, err := r.cells.Prepare(allCellsSQL)
 	if err != nil {
 		return fmt.Errorf("journalsql: read cells: %w", err)
 	}

@@ -1,10 +1,12 @@
 package journalsql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 
 	"zombiezen.com/go/sqlite"
@@ -25,6 +27,7 @@ func allCells(t testing.TB, cells func(context.Context, func(*journal.Cell) erro
 	if err != nil {
 		t.Fatal(err)
 	}
+	slices.SortFunc(all, func(a, b journal.Cell) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 

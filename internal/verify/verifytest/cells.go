@@ -1,6 +1,7 @@
 package verifytest
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -230,7 +231,7 @@ func (c *keptCard) encode(dst []byte, id int64) []byte {
 	return dst
 }
 
-// Cells reads the cells of a journal and its watermark.
+// Cells reads the cells of a journal in order of number, and its watermark.
 func Cells(ctx context.Context, dir, name string) (cells []journal.Cell, watermark uint64, err error) {
 	store, err := journalsql.OpenReader(ctx, Path(dir, name))
 	if err != nil {
@@ -243,6 +244,7 @@ func Cells(ctx context.Context, dir, name string) (cells []journal.Cell, waterma
 		cells = append(cells, cell)
 		return nil
 	})
+	slices.SortFunc(cells, func(a, b journal.Cell) int { return cmp.Compare(a.ID, b.ID) })
 	return cells, watermark, errors.Join(err, again, store.Close())
 }
 
