@@ -157,6 +157,7 @@ func text(r *journal.Row) string {
 
 // TestMemoryStaysBounded makes many payments, some of them reversed.
 func TestMemoryStaysBounded(t *testing.T) {
+	t.Parallel()
 	const payments, kept = 100_000, 64
 	b := newBank(t)
 	a := newBounded(t, plainVault{b.vault}, journal.Capacity{Ended: kept, Rows: 256})

@@ -145,7 +145,7 @@ const (
 	networkChars = keyAcquirer + 11 + 1
 )
 
-// ownReversal is the key of the switch's own reversal of a payment (reversalOf): the same time, trace number and acquirer. It is empty when key is no payment's.
+// ownReversal is the key of the switch's own reversal of a payment (reversalOf): the same time, trace number and acquirer. It is empty when key is none.
 func (s *state) ownReversal(key string) string {
 	if len(key) != networkChars {
 		return ""

@@ -28,8 +28,13 @@ type world struct {
 
 func newSwitch(t testing.TB, vault interchange.Vault) *interchange.Switch {
 	t.Helper()
+	return newBounded(t, vault, journal.Capacity{})
+}
+
+func newBounded(t testing.TB, vault interchange.Vault, capacity journal.Capacity) *interchange.Switch {
+	t.Helper()
 	s, err := interchange.New(interchange.Deps{Institution: own, Vault: vault, PINKey: networktest.PINKey, SealKey: networktest.KeySeal,
-		Calendar: networktest.Shanghai, Routes: []interchange.Route{
+		Calendar: networktest.Shanghai, Capacity: capacity, Routes: []interchange.Route{
 			{Prefix: "6299", Issuer: willow}, {Prefix: "6299991", Issuer: lantern}, {Prefix: "62", Issuer: willow},
 		}})
 	if err != nil {
@@ -373,9 +378,18 @@ func TestARestartOutlivesTroubleWithTheSecurityModule(t *testing.T) {
 	}
 }
 
-// TestCrashAtEveryRow stops the process after every row. What was pending is reversed or waits for its repeat; reversals are delivered again as they were.
+// TestCrashAtEveryRow stops the process after every row. What was pending is reversed or waits for its repeat; reversals are delivered again as they were,
+// however little is kept in memory.
 func TestCrashAtEveryRow(t *testing.T) {
+	for _, capacity := range append(tiny, journal.Capacity{}) {
+		crashAtEveryRow(t, capacity)
+	}
+}
+
+func crashAtEveryRow(t *testing.T, capacity journal.Capacity) {
+	t.Helper()
 	w := newWorld(t)
+	w.Rig = w.Restart(newBounded(t, w.hsm, capacity))
 	fine, silent, cancelled, offline := w.request(100), w.request(200), w.request(300), w.upload(400)
 	w.answer(lantern, w.forwarded(fine), unionpay.Approved)
 	w.forwarded(silent)
@@ -396,7 +410,7 @@ func TestCrashAtEveryRow(t *testing.T) {
 		t.Fatalf("%d reversals", len(before))
 	}
 	for n := range len(whole) + 1 {
-		rig := networktest.NewRig(t, newSwitch(t, w.hsm), w.Prefix(n), w.Clock, networktest.SwitchDialect)
+		rig := networktest.NewRig(t, newBounded(t, w.hsm, capacity), w.Prefix(n), w.Clock, networktest.SwitchDialect)
 		sent := rig.Out
 		sent = append(sent, rig.Advance(time.Second)...)
 		for _, m := range sent {
@@ -420,7 +434,10 @@ func TestCrashAtEveryRow(t *testing.T) {
 				t.Error("the approval is forgotten")
 			}
 		}
-		networktest.NewRig(t, newSwitch(t, w.hsm), rig.Store.Reopen(), w.Clock, networktest.SwitchDialect)
+		again := networktest.NewRig(t, newBounded(t, w.hsm, capacity), rig.Store.Reopen(), w.Clock, networktest.SwitchDialect)
+		if len(again.Out) != 0 {
+			t.Errorf("after row %d: %d messages left once more", n, len(again.Out))
+		}
 	}
 }
 

@@ -49,8 +49,8 @@ type reversal struct {
 	date     int32  // business date of the payment it takes back
 }
 
-// endMark behind a payment's key is the key of its Answered row, so that this can be found when the payment is no longer in memory. The TimedOut row has the key
-// of the switch's own reversal, which follows from the payment's as well.
+// endMark behind a payment's key is the key of its Answered row, so that this can be found when the payment is no longer in memory. The TimedOut row has the
+// key of the switch's own reversal, which follows from the payment's as well.
 const endMark = "e"
 
 // state is the journal, folded; only apply changes what survives a restart. Payments and reversals that have ended are in memory as far as the capacity goes.

@@ -59,7 +59,8 @@ func (s *Step) Append(r Row) uint64 {
 	return r.Seq
 }
 
-// Decide adds a row, dated now, and brings the machine's state to where it leaves it. A row that the state refuses is a bug: the decision must not have made it.
+// Decide adds a row, dated now, and brings the machine's state to where it leaves it. A row that the state refuses is a bug: the decision must not have
+// made it.
 func (s *Step) Decide(now time.Time, r Row, apply func(*Row) error) {
 	r.At = now.UTC().Truncate(time.Microsecond)
 	r.Seq = s.Append(r)

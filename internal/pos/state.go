@@ -12,8 +12,8 @@ import (
 
 type tagNumber = tlv.Tag
 
-// status is where a sale stands. Legal transitions: pending → done, timedOut; timedOut → reversed. A sale that is done or reversed is forgotten: the till numbers
-// its requests itself, so nobody repeats one, and a late answer changes nothing.
+// status is where a sale stands. Legal transitions: pending → done, timedOut; timedOut → reversed. A sale that is done or reversed is forgotten: the till
+// numbers its requests itself, so nobody repeats one, and a late answer changes nothing.
 type status uint8
 
 const (

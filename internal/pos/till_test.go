@@ -52,9 +52,15 @@ type shop struct {
 
 func newTill(t testing.TB, vault pos.Vault, tap pos.Tapper) *pos.Till {
 	t.Helper()
+	return newBounded(t, vault, tap, journal.Capacity{})
+}
+
+func newBounded(t testing.TB, vault pos.Vault, tap pos.Tapper, capacity journal.Capacity) *pos.Till {
+	t.Helper()
 	till, err := pos.New(pos.Deps{
 		Terminal: networktest.Terminal, Merchant: networktest.Merchant, Acquirer: bank, Vault: vault, PINKey: networktest.PINKey(bank),
 		SealKey: networktest.KeySeal, Calendar: networktest.Shanghai, NoPINLimit: money.New(100_000, money.CNY), Tap: tap,
+		Capacity: capacity,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -210,14 +216,22 @@ func TestAnUploadIsRepeatedUntilADefiniteAnswer(t *testing.T) {
 	}
 }
 
-// TestRestartAtEveryRow crashes the till after each row of a story and starts another instance: it must end where the first one did.
+// TestRestartAtEveryRow crashes the till after each row of a story and starts another instance: it must end where the first one did,
+// however often it writes back.
 func TestRestartAtEveryRow(t *testing.T) {
+	for _, capacity := range append(tiny, journal.Capacity{}) {
+		restartAtEveryRow(t, capacity)
+	}
+}
+
+func restartAtEveryRow(t *testing.T, capacity journal.Capacity) {
+	t.Helper()
 	s := newShop(t)
 	s.Command(pos.Store{Request: *s.card.PayOffline(0, 700)})
 	s.authorize(29_900, nil)
 	s.Advance(time.Minute)
 	for n := 1; n <= len(s.Rows()); n++ {
-		till := newTill(t, s.hsm, s.tap)
+		till := newBounded(t, s.hsm, s.tap, capacity)
 		again := networktest.NewRig(t, till, s.Prefix(n), s.Clock, s.Dialect)
 		out := again.Out
 		out = append(out, again.Advance(time.Second)...)
@@ -238,6 +252,10 @@ func TestRestartAtEveryRow(t *testing.T) {
 		}
 		if started := min(n, 2); ended != started {
 			t.Errorf("after row %d: %d of %d payments ended", n, ended, started)
+		}
+		twin := newBounded(t, s.hsm, s.tap, capacity)
+		if last := again.Restart(twin); len(last.Out) != 0 || twin.Outstanding() != 0 {
+			t.Errorf("after row %d: %d outstanding once more", n, twin.Outstanding())
 		}
 	}
 }

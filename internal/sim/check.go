@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tapnet/glossary"
 	"tapnet/internal/journal"
@@ -154,7 +155,8 @@ func (w *world) checkReplay() {
 			w.checkBank(n, again, live)
 			continue
 		}
-		if have, want := book(again), book(n.role); want != nil && have.Digest() != want.Digest() {
+		// Holds of what has ended are not all in memory; the balances have them.
+		if have, want := book(again), book(n.role); want != nil && !slices.Equal(have.Sheet(), want.Sheet()) {
 			w.find(lawReplay, "%s: the journal gives other books", "%s：由日志得到的账目不同", n.name)
 		}
 	}

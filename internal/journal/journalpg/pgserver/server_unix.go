@@ -83,7 +83,8 @@ func quoted(value string) string {
 
 // watch starts a shell that outlives a killed caller just long enough to stop the server and remove its files.
 func (c *cluster) watch(ctx context.Context, home string) error {
-	c.guard = exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", `read -r _; "$0" stop --pgdata="$1/data" --mode=immediate --silent; rm -rf "$1/data"`,
+	c.guard = exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c",
+		`read -r _; "$0" stop --pgdata="$1/data" --mode=immediate --silent; rm -rf "$1/data"`,
 		filepath.Join(c.programs, "pg_ctl"), home)
 	c.guard.SysProcAttr = &syscall.SysProcAttr{Credential: c.as, Setpgid: true}
 	c.guard.Dir = "/"
