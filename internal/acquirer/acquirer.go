@@ -162,6 +162,10 @@ func (a *Acquirer) Handle(now time.Time, ev *journal.Event, step *journal.Step) 
 		a.acknowledged(now, ev, m, step)
 		return
 	}
+	if up, ok := ev.Command.(delivery.Up); ok {
+		a.queue.Reached(up.Peer, step)
+		return
+	}
 	a.queue.Due(ev.Timer, step, func(key string) { a.timeout(now, key, step) }, func() { a.pickUp(a.closed, a.closedReversals, step) })
 }
 

@@ -71,7 +71,8 @@ type Network struct {
 	interchange *node
 	acquirer    *acquirerNode
 	tills       map[string]*tillNode // by merchant name
-	holders     map[string]*holder
+	holders     map[string]*holder   // of the profile
+	issued      issued
 	addresses   map[string]string // role → where it listens
 	stops       []func() error    // undone in reverse order
 	committed   commits
@@ -195,7 +196,7 @@ func (n *Network) issueCards() error {
 		}
 		n.holders[spec.Name] = &holder{personal: personal, chip: chip}
 	}
-	return nil
+	return n.reopenIssued()
 }
 
 // startNode opens a role's journal and starts it.
@@ -364,7 +365,7 @@ func (n *Network) limits() link.Limits {
 func (n *Network) session(node *node, name, merchant, peer string, dialect unionpay.Dialect, ring *keyring.Ring) link.Config {
 	return link.Config{
 		Name: name, Merchant: merchant, Peer: peer, Dialect: dialect, Clock: n.options.Clock, Keys: ring, Limits: n.limits(), OnMessage: node.receive,
-		Trace: func(e link.TraceEvent) { n.traceMessage(node, dialect, e) }, Log: node.log,
+		Trace: func(e link.TraceEvent) { n.traceMessage(node, dialect, e) }, Log: node.log, OnUp: node.reached,
 	}
 }
 
@@ -430,7 +431,10 @@ func (n *Network) dial(node *node, role, name, merchant, peer string, dialect un
 	d := &dialer{up: make(chan struct{})}
 	session := n.session(node, name, merchant, peer, dialect, ring)
 	var once sync.Once
-	session.OnUp = func(*link.Session) { once.Do(func() { close(d.up) }) }
+	session.OnUp = func(s *link.Session) {
+		node.reached(s)
+		once.Do(func() { close(d.up) })
+	}
 	var err error
 	d.Dialer, err = link.NewDialer(link.DialerConfig{
 		Session: session,

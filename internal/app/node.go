@@ -10,6 +10,7 @@ import (
 
 	"tapnet/glossary"
 	"tapnet/internal/clock"
+	"tapnet/internal/delivery"
 	"tapnet/internal/journal"
 	"tapnet/internal/link"
 	"tapnet/iso8583/unionpay"
@@ -155,6 +156,11 @@ func (n *node) submit(ev journal.Event) {
 // receive is a link's OnMessage.
 func (n *node) receive(s *link.Session, m unionpay.Message, _ []byte) {
 	n.submit(journal.Event{From: s.Peer(), Message: m})
+}
+
+// reached is a link's OnUp: what the role sent while nobody was there goes out again.
+func (n *node) reached(s *link.Session) {
+	n.submit(journal.Event{Command: delivery.Up{Peer: s.Peer()}})
 }
 
 // ask gives the role a local command and waits for its reply, which comes after the commit.

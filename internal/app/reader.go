@@ -219,7 +219,9 @@ type known struct {
 
 // holderOf finds whose card it was by its number.
 func (n *Network) holderOf(receipt pos.Receipt) known {
-	for name, h := range n.holders {
+	for _, spec := range n.specs() {
+		name := spec.Name
+		h, _ := n.holderNamed(name)
 		if !receipt.PAN.IsZero() && h.personal.PAN == receipt.PAN {
 			return known{h, name}
 		}
@@ -230,7 +232,7 @@ func (n *Network) holderOf(receipt pos.Receipt) known {
 // ServeCard keeps a card of the world in a virtual reader until ctx ends. The card can still be tapped by name meanwhile: that takes it
 // out of the reader and puts it back.
 func (n *Network) ServeCard(ctx context.Context, r ServeRequest, told func(ServeEvent)) error {
-	h, ok := n.holders[r.Card]
+	h, ok := n.holderNamed(r.Card)
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrUnknownCard, shown(r.Card))
 	}

@@ -47,7 +47,7 @@ type LogReading struct {
 
 // ReadCard reads a card of the world as a stranger's reader would.
 func (n *Network) ReadCard(ctx context.Context, name string) (CardReading, error) {
-	h, ok := n.holders[name]
+	h, ok := n.holderNamed(name)
 	if !ok {
 		return CardReading{}, fmt.Errorf("%w: %q", ErrUnknownCard, shown(name))
 	}

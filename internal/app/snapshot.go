@@ -53,8 +53,8 @@ func (n *Network) Snapshot(ctx context.Context) (verify.Snapshot, error) {
 			}
 		}
 	}
-	for _, spec := range n.options.Profile.Cards {
-		h := n.holders[spec.Name]
+	for _, spec := range n.specs() {
+		h, _ := n.holderNamed(spec.Name)
 		h.mu.Lock()
 		application := h.state().Applications[0]
 		h.mu.Unlock()

@@ -161,7 +161,7 @@ func (n *Network) tap(ctx context.Context, r TapRequest, o tapOptions) (TapResul
 }
 
 func (n *Network) parties(r TapRequest) (*holder, *tillNode, error) {
-	h, ok := n.holders[r.Card]
+	h, ok := n.holderNamed(r.Card)
 	if !ok {
 		return nil, nil, fmt.Errorf("%w: %q", ErrUnknownCard, shown(r.Card))
 	}
@@ -281,8 +281,8 @@ func (n *Network) explainDecline(ctx context.Context, h *holder, r TapResult) (T
 // Cards lists the cards of the world, in the order of the profile.
 func (n *Network) Cards(context.Context) ([]CardInfo, error) {
 	var cards []CardInfo
-	for _, spec := range n.options.Profile.Cards {
-		h := n.holders[spec.Name]
+	for _, spec := range n.specs() {
+		h, _ := n.holderNamed(spec.Name)
 		h.mu.Lock()
 		cards = append(cards, CardInfo{
 			Name: spec.Name, Holder: spec.Holder, Masked: h.personal.PAN.Masked(), Product: spec.Product, Issuer: spec.Issuer, Expiry: spec.Expiry,

@@ -171,15 +171,10 @@ func TestKillNetwork(t *testing.T) {
 	group.Wait()
 	looks := watched()
 	last := tapByCommand(t, n.dir)
-	live := verify(t, n.dir)
-	var arguments []string
-	settled := kills > quickNetworkKills // what was reversed while a link was down is sent again after a minute: too long for every day
-	if settled {
-		live, arguments = settle(t, n.dir), []string{"--settled"}
-	}
+	live := settle(t, n.dir)
 	p.kill()
-	verify(t, n.dir, arguments...)
-	acknowledged, unknown := judgeTaps(t, n.dir, customers, last, settled)
+	verify(t, n.dir, "--settled")
+	acknowledged, unknown := judgeTaps(t, n.dir, customers, last)
 	if acknowledged == 0 || unknown == 0 {
 		t.Errorf("the load was none: %d approved taps, %d without an answer", acknowledged, unknown)
 	}
@@ -221,7 +216,7 @@ func settle(t testing.TB, dir string) verified {
 }
 
 // judgeTaps holds the bank's journal against what customers were told.
-func judgeTaps(t testing.TB, dir string, customers []*customer, last tap, settled bool) (acknowledged, unknown int) {
+func judgeTaps(t testing.TB, dir string, customers []*customer, last tap) (acknowledged, unknown int) {
 	t.Helper()
 	rows, ends := map[string][]journal.Row{}, map[string]int{}
 	reader, err := journalsql.OpenReader(t.Context(), journalPath(dir))
@@ -259,7 +254,7 @@ func judgeTaps(t testing.TB, dir string, customers []*customer, last tap, settle
 			}
 			found := rows[tap.result.RRN]
 			if !tap.result.Paid() {
-				if settled && len(found) == 1 && ends[found[0].Key] != 1 {
+				if len(found) == 1 && ends[found[0].Key] != 1 {
 					t.Errorf("tap %s ended %q and is approved by row %d", tap.result.RRN, tap.result.Outcome, found[0].Seq)
 				}
 				continue

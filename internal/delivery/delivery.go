@@ -64,6 +64,21 @@ func (q *Queue) Fire(timer string, step *journal.Step) bool {
 	return true
 }
 
+// Up is the command that tells a role that it can reach a peer again: what went into the void need not wait for its timer.
+type Up struct{ Peer string }
+
+// Reached sends again everything that waits for a peer, in order of key.
+func (q *Queue) Reached(peer string, step *journal.Step) {
+	for _, key := range slices.Sorted(maps.Keys(q.entries)) {
+		if q.entries[key].to != peer {
+			continue
+		}
+		for _, effect := range q.attempt(key) {
+			step.Emit(effect)
+		}
+	}
+}
+
 // Acknowledged takes an entry out and cancels its timer; false when there is none or it went to somebody else.
 func (q *Queue) Acknowledged(key, from string, step *journal.Step) bool {
 	e := q.entries[key]

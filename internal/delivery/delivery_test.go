@@ -161,3 +161,25 @@ func TestWhatEndsADelivery(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWaitsForAPeerGoesOutWhenItIsReached(t *testing.T) {
+	var q Queue
+	for key, to := range map[string]string{"b": "switch", "a": "switch", "c": "bank"} {
+		effects(t, func(s *journal.Step) { q.Send(key, to, &unionpay.ReversalRequest{}, s) })
+	}
+	var timers []string
+	for _, e := range effects(t, func(s *journal.Step) { q.Reached("switch", s) }) {
+		if e.Message != nil && e.To != "switch" {
+			t.Errorf("sent to %s", e.To)
+		}
+		if e.Timer != "" {
+			timers = append(timers, e.Timer)
+		}
+	}
+	if want := []string{"deliver a", "deliver b"}; !slices.Equal(timers, want) {
+		t.Errorf("sent again: %v, want %v", timers, want)
+	}
+	if sent := effects(t, func(s *journal.Step) { q.Reached("nobody", s) }); len(sent) != 0 {
+		t.Errorf("%d effects for a peer for whom nothing waits", len(sent))
+	}
+}

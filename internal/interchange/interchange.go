@@ -192,6 +192,10 @@ func (s *Switch) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 		s.acknowledged(now, ev, m, step)
 		return
 	}
+	if up, ok := ev.Command.(delivery.Up); ok {
+		s.queue.Reached(up.Peer, step)
+		return
+	}
 	s.queue.Due(ev.Timer, step, func(key string) { s.timeout(now, key, step) }, func() { s.pickUp(s.closed, s.closedReversals, step) })
 }
 

@@ -2,6 +2,8 @@ package issuer
 
 import (
 	"time"
+
+	"tapnet/emv"
 )
 
 // Cryptogram is what the HSM said about a cryptogram.
@@ -33,6 +35,7 @@ type request struct {
 	malformed    bool
 	card         *Card // nil when no card has this number and sequence
 	sale         bool
+	stripe       bool // read from the stripe, not the chip
 	contactless  bool
 	minor        int64
 	currency     int
@@ -44,6 +47,17 @@ type request struct {
 	atc          uint16
 	cryptogram   Cryptogram
 	pin          PINResult
+	offlinePIN   bool // the card has checked the PIN and says so under the cryptogram
+	offlineWrong bool // it has, and the PIN was wrong
+	reaches      bool // scripts in the answer find the card
+	proven       bool // the balance is the chip's own word, under its MAC
+	balance      int64
+	shadow       int64 // what the bank believes to be on the chip, at most
+	cvr          emv.CVR
+	settles      bool // this cryptogram has confirmed what was booked of the last load
+	operation    operation
+	payer        *Card   // whose account pays for a load; nil when it is not known
+	original     payment // what a void names
 	availableFor func(*Card) int64
 }
 
@@ -86,6 +100,7 @@ var rules = []rule{
 	{TypeNotPermitted, func(r *request) bool { return !r.sale }},
 	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return r.currency != c.Currency })},
 	{ContactlessOff, onCard(func(r *request, c *Card) bool { return r.contactless && !c.Contactless })},
+	{StripeNotAllowed, func(r *request) bool { return r.stripe }},
 	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent }},
 	{ChipDataMismatch, func(r *request) bool { return !r.chipAgrees }},
 	{CryptogramWrong, func(r *request) bool { return r.cryptogram == CryptogramInvalid }},
@@ -94,7 +109,8 @@ var rules = []rule{
 	{PINFormatWrong, func(r *request) bool { return r.pin == PINUnreadable }},
 	{PINBlocked, onCard(func(r *request, c *Card) bool { return r.pin != PINAbsent && c.Tries == 0 })},
 	{PINWrong, func(r *request) bool { return r.pin == PINIncorrect }},
-	{NoPINSwitchedOff, onCard(func(r *request, c *Card) bool { return r.pin == PINAbsent && !c.NoPIN })},
+	{OfflinePINWrong, func(r *request) bool { return r.offlineWrong && r.pin != PINRight }},
+	{NoPINSwitchedOff, onCard(func(r *request, c *Card) bool { return !r.verified() && !c.NoPIN })},
 	{AboveNoPINLimit, onCard(aboveNoPINLimit)},
 	{AboveTapLimit, onCard(func(r *request, c *Card) bool { return c.Limits.TapMinor > 0 && r.minor > c.Limits.TapMinor })},
 	{AboveDayLimit, onCard(aboveDayLimit)},
@@ -120,9 +136,12 @@ var uploadRules = []rule{
 // risesTo holds real-time payments to rising counters: a tap's counter is above every counter honoured online and was not used offline.
 func (c *Card) risesTo(atc uint16) bool { return atc > c.online && c.window.fresh(atc) }
 
+// verified reports whether a PIN was given, to the bank or to the card: what the rules about payments without PIN ask.
+func (r *request) verified() bool { return r.pin != PINAbsent || r.offlinePIN }
+
 // aboveNoPINLimit applies the small-amount rule a second time: the terminal's word is not enough [REF 6.3].
 func aboveNoPINLimit(r *request, c *Card) bool {
-	if r.pin != PINAbsent {
+	if r.verified() {
 		return false
 	}
 	day := c.days.on(r.businessDate)

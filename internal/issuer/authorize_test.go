@@ -40,6 +40,8 @@ func breakers() map[Reason]func(*request) {
 		TypeNotPermitted:      func(r *request) { r.sale = false },
 		CurrencyNotPermitted:  func(r *request) { r.currency = 344 },
 		ContactlessOff:        func(r *request) { r.card.Contactless = false },
+		StripeNotAllowed:      func(r *request) { r.stripe = true },
+		OfflinePINWrong:       func(r *request) { r.offlineWrong = true },
 		ChipDataMissing:       func(r *request) { r.chip = false },
 		ChipDataMismatch:      func(r *request) { r.chipAgrees = false },
 		CryptogramWrong:       func(r *request) { r.cryptogram = CryptogramInvalid },

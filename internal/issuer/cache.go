@@ -33,9 +33,6 @@ const (
 	defaultSliceRows = 64
 )
 
-// inFlight is more payments than the batches hold that are not yet on disk: none of them may be forgotten.
-const inFlight = 4096
-
 func (c Capacity) orDefault() Capacity {
 	if c.Cards <= 0 {
 		c.Cards = defaultCards
@@ -66,8 +63,8 @@ type cache struct {
 
 	waiting waiting
 	credit  int    // rows since the last slice
+	pinned  int64  // a card that stays while another one is looked up; 0: none
 	durable uint64 // last row known to be on disk
-	lag     uint64 // of the archive
 
 	// evicted are the cards put away last, count how many ever were. A look into the store is out of date when its card was put away since it began.
 	evicted [evictedRing]evicted
@@ -191,7 +188,7 @@ func (s *state) makeRoom() {
 			c.hand = 0
 		}
 		at := s.cards[c.clock[c.hand]]
-		if at.touched || at.dirty || at.written+c.lag > c.durable {
+		if at.touched || at.dirty || at.Enrolment.Card == c.pinned || at.written > c.durable {
 			at.touched = false
 			c.hand++
 			continue
@@ -373,9 +370,6 @@ func (w *waiting) complete(last uint64) uint64 {
 // begin prepares the state for the rows above the watermark.
 func (s *state) begin(ctx context.Context, archive journal.Archive, watermark uint64) error {
 	s.archive, s.last = archive, watermark
-	if s.cache.lag = archive.Lag(); s.cache.lag > 0 {
-		s.recent.capacity = max(s.recent.capacity, int(s.cache.lag)+inFlight)
-	}
 	key, err := archive.LastKey(ctx)
 	if err != nil {
 		return err

@@ -93,6 +93,8 @@ type Enrolment struct {
 	OpeningMinor int64       `json:"opening_minor"` // money on the account at opening
 	PurseMinor   int64       `json:"purse_minor"`   // money on the chip at opening
 	CreditMinor  int64       `json:"credit_minor"`  // how far the account may go below zero (credit line)
+	// Algorithms are those of the card's suites, as its issuer application data name them [REF 1.7]; none is 3DES alone.
+	Algorithms []byte `json:"algorithms,omitempty"`
 }
 
 // Change is a change of a card by the cardholder or the bank; nil members stay as they are.
@@ -103,6 +105,10 @@ type Change struct {
 	Contactless *bool   `json:"contactless,omitempty"`
 	Limits      *Limits `json:"limits,omitempty"`
 	PINTries    *int    `json:"pin_tries,omitempty"`
+	// Scripts are put behind the commands that wait for the card's next online payment by contact.
+	Scripts []Script `json:"scripts,omitempty"`
+	// AutoLoad replaces the standing order to load; zero amounts end it.
+	AutoLoad *AutoLoad `json:"auto_load,omitempty"`
 }
 
 // Card is one card of this bank as the decision sees it.
@@ -116,6 +122,7 @@ type Card struct {
 	online  uint16  // highest counter honoured online
 	window  counter // counters honoured, for late offline uploads
 	days    usageDays
+	chip    *chip
 	residence
 }
 
@@ -168,6 +175,9 @@ func newCard(e Enrolment) (*Card, error) {
 	}
 	if e.OpeningMinor < 0 || e.PurseMinor < 0 || e.CreditMinor < 0 || !e.Limits.sound() {
 		return nil, fmt.Errorf("card %d: %w: money cannot be negative", e.Card, ErrEnrolment)
+	}
+	if err := checkAlgorithms(e.Algorithms); err != nil {
+		return nil, fmt.Errorf("card %d: %w: %w", e.Card, ErrEnrolment, err)
 	}
 	expiry, err := pan.ParseExpiry(e.Expiry)
 	if err != nil {

@@ -19,6 +19,8 @@ import (
 //	account: pending debits, posted debits, pending credits, posted credits, last transfer; the same for the purse,
 //	name, masked number, sequence, expiry, product.
 //
+// Version 2 goes on with what the bank wants of the chip and knows of it, see chip.go.
+//
 // Numbers are unsigned varints, texts have their length before them. The bank's own accounts are one more cell, number bankCell: version, then the
 // accounts scheme and funding as above. The seal of the number is not in it: it stays in the card's first row.
 
@@ -40,7 +42,11 @@ func (s *state) appendCard(dst []byte, c *Card) []byte {
 	if c.Contactless {
 		flags |= cellContactless
 	}
-	dst = append(dst, cellVersion, byte(c.Status), byte(c.Tries), flags)
+	version := byte(cellVersion)
+	if !c.plain() {
+		version = cellVersionChip
+	}
+	dst = append(dst, version, byte(c.Status), byte(c.Tries), flags)
 	dst = append(dst, c.PINReference[:]...)
 	n := binary.AppendUvarint
 	dst = n(n(n(dst, uint64(c.online)), uint64(c.window.highest)), c.window.seen)
@@ -59,6 +65,9 @@ func (s *state) appendCard(dst []byte, c *Card) []byte {
 	dst = s.appendAccount(s.appendAccount(dst, c.account), c.purse)
 	for _, text := range [...]string{c.Name, c.Masked, c.Enrolment.Sequence, c.Expiry, c.Product} {
 		dst = append(n(dst, uint64(len(text))), text...)
+	}
+	if !c.plain() {
+		dst = c.appendChip(dst)
 	}
 	return dst
 }
@@ -150,7 +159,8 @@ func (r *cellReader) done(id int64) error {
 // readCard reads a card's cell.
 func readCard(cell *journal.Cell) (stored, error) {
 	r := cellReader{b: cell.Data}
-	if r.octet() != cellVersion {
+	version := r.octet()
+	if version != cellVersion && version != cellVersionChip {
 		return stored{}, fmt.Errorf("cell %d: %w: unknown version", cell.ID, errCell)
 	}
 	status, tries, flags := Status(r.octet()), int(r.octet()), r.octet()
@@ -171,6 +181,10 @@ func readCard(cell *journal.Cell) (stored, error) {
 		at := len(texts) - len(r.b)
 		*to = texts[at : at+len(r.bytes(n))]
 	}
+	var h *chip
+	if version == cellVersionChip {
+		h = r.chip(&e)
+	}
 	if err := r.done(cell.ID); err != nil {
 		return stored{}, err
 	}
@@ -178,7 +192,7 @@ func readCard(cell *journal.Cell) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("cell %d: %w: %w", cell.ID, errCell, err)
 	}
-	c.Status, c.Tries, c.online, c.window, c.days, c.seq = status, tries, online, window, days, cell.Seq
+	c.Status, c.Tries, c.online, c.window, c.days, c.chip, c.seq = status, tries, online, window, days, h, cell.Seq
 	out.card = c
 	return out, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"tapnet/emv/cryptogram"
 	"tapnet/glossary"
 	"tapnet/internal/clock"
 	"tapnet/internal/journal"
@@ -27,9 +26,9 @@ type Deps struct {
 
 // Issuer is the bank's core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
 type Issuer struct {
-	deps   Deps
-	suites map[byte]cryptogram.Suite
-	state  *state
+	deps     Deps
+	profiles map[byte]profile
+	state    *state
 }
 
 // New makes an issuer with empty books. Its state comes from Replay and from Enrol commands.
@@ -37,7 +36,7 @@ func New(deps Deps) (*Issuer, error) {
 	if deps.Institution == "" || deps.Vault == nil || !deps.Keys.complete() || deps.Currency == 0 {
 		return nil, errors.New("issuer: institution, vault, key names and currency are needed")
 	}
-	return &Issuer{deps: deps, suites: suites(), state: newState(deps.Currency, deps.Capacity)}, nil
+	return &Issuer{deps: deps, profiles: profiles(deps.Keys), state: newState(deps.Currency, deps.Capacity)}, nil
 }
 
 // Institution is the issuer's own id.
@@ -58,12 +57,19 @@ func (i *Issuer) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 	case *unionpay.ReversalRequest:
 		i.reverse(now, ev, m, step)
 		return
+	case *unionpay.ScriptNotice:
+		i.notice(now, ev, m, step)
+		return
 	}
 	switch c := ev.Command.(type) {
 	case Enrol:
 		step.Emit(journal.Effect{Reply: reply(i.enrol(now, c.Enrolment, step))})
 	case Alter:
 		step.Emit(journal.Effect{Reply: reply(i.alter(now, c.Change, step))})
+	case PayOut:
+		step.Emit(journal.Effect{Reply: reply(i.payOut(now, c.Card, step))})
+	case ReportLoss:
+		step.Emit(journal.Effect{Reply: i.reportLoss(now, c, step)})
 	}
 }
 
@@ -104,7 +110,7 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 	}
 	if seen && !first.early {
 		if first.content == id.content {
-			i.answer(ev, m, first.reason, first.code.String(), step)
+			i.answerChip(ev, m, first.reason, first.code.String(), i.state.recent.scripts[keyOf(id.key)], step)
 			return
 		}
 		i.append(step, now, journal.Row{Kind: journal.Refused, Content: id.content, Payment: id.key, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
@@ -122,6 +128,21 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 		return
 	}
 	r.id = id
+	if r.card != nil && r.cryptogram == CryptogramValid {
+		i.report(now, r.card, readResults(&m.Payment), r.businessDate, step)
+	}
+	i.settle(now, r, step)
+	if r.card != nil {
+		r.shadow = i.state.shadow(r.card) // as settled
+	}
+	switch {
+	case r.operation.reason != 0:
+		i.load(now, ev, m, r, step)
+		return
+	case m.Advice && m.Original != nil:
+		i.advice(now, ev, m, r, step)
+		return
+	}
 	if m.Info.MessageType == unionpay.KindOfflineUpload {
 		i.upload(now, ev, m, r, step)
 		return
@@ -133,15 +154,27 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 	d := decide(r)
 	row := i.row(m, r)
 	row.Kind, row.Reason = journal.Declined, uint16(d.Reason)
-	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, counterUsed: d.CounterUsed}
+	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, offlinePIN: r.offlinePIN, settles: r.settles, counterUsed: d.CounterUsed}
+	var s scripts
+	var filling load
 	if d.Approved() {
 		row.Kind, row.Phase = journal.Approved, ledger.Pending
 		row.Debit, row.Credit = d.Card.account, AccountScheme
 		n.authCode = authCode(step.NextSeq())
+		var due bool
+		if filling, due = i.autoLoad(r, step.NextSeq()); due {
+			s = filling.script()
+		}
 	}
-	row.Answer, row.Note = []byte(n.authCode), n.bytes()
+	if d.CounterUsed && r.reaches && s == nil {
+		s = d.Card.nextScripts(r.atc)
+	}
+	row.Answer, row.Note = append([]byte(n.authCode), s...), n.bytes()
 	i.append(step, now, row)
-	i.answer(ev, m, d.Reason, n.authCode, step)
+	if filling.reason != 0 {
+		i.hold(now, r, filling, step)
+	}
+	i.answerChip(ev, m, d.Reason, n.authCode, s, step)
 }
 
 // row fills what every decision on m has in common.
@@ -183,7 +216,7 @@ func (i *Issuer) upload(now time.Time, ev *journal.Event, m *unionpay.FinancialR
 	}
 	row := i.row(m, r)
 	row.Kind, row.Reason = journal.Declined, uint16(reason)
-	n := note{counterUsed: reason == PurseAccepted}
+	n := note{counterUsed: reason == PurseAccepted, settles: r.settles}
 	if r.card != nil {
 		n.tries = r.card.Tries
 	}
@@ -235,6 +268,11 @@ func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 	}
 	if !seen {
 		row.Reason = uint16(ReversalEarly)
+	}
+	if seen {
+		if err := i.reverseLoad(now, m, original, &row, step); err != nil {
+			return
+		}
 	}
 	reversal := step.NextSeq()
 	i.append(step, now, row)
@@ -315,6 +353,9 @@ func (i *Issuer) alter(now time.Time, change Change, step *journal.Step) error {
 	if change.Limits != nil && !change.Limits.sound() {
 		return fmt.Errorf("card %d: %w: a limit is negative", change.Card, ErrChange)
 	}
+	if err := i.checkChip(c, change); err != nil {
+		return fmt.Errorf("card %d: %w: %w", change.Card, ErrChange, err)
+	}
 	text, err := json.Marshal(change)
 	if err != nil {
 		return fmt.Errorf("card %d: %w", change.Card, err)
@@ -349,7 +390,7 @@ func (i *Issuer) Describe(r *journal.Row) glossary.Term {
 	switch r.Kind {
 	case journal.Approved:
 		return approvalTerm(r)
-	case journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused:
+	case journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused, journal.Held, journal.Loaded, journal.Voided, journal.Adjusted, journal.Completed:
 		return Reason(r.Reason).Term()
 	default:
 		return r.Kind.Term()
@@ -359,8 +400,12 @@ func (i *Issuer) Describe(r *journal.Row) glossary.Term {
 // approvalTerm names the checks that an approval passed.
 func approvalTerm(r *journal.Row) glossary.Term {
 	verified := glossary.Term{EN: "no PIN: within the no-PIN limit", ZH: "免密：未超过免密限额"}
-	if n, err := readNote(r); err == nil && n.pinGiven {
+	switch n, err := readNote(r); {
+	case err != nil:
+	case n.pinGiven:
 		verified = glossary.Term{EN: "PIN right", ZH: "密码正确"}
+	case n.offlinePIN:
+		verified = glossary.Term{EN: "the card found the PIN right", ZH: "卡片脱机验证密码正确"}
 	}
 	return glossary.Term{
 		EN: fmt.Sprintf("approved: ARQC matches, counter %04X is new, %s", r.ATC, verified.EN),
@@ -405,4 +450,13 @@ func (i *Issuer) Available(id int64) int64 {
 		return 0
 	}
 	return i.state.available(c)
+}
+
+// Shadow is what a card's purse account says the chip holds, at most, in minor units.
+func (i *Issuer) Shadow(id int64) int64 {
+	c, err := i.state.card(id)
+	if err != nil || c == nil {
+		return 0
+	}
+	return i.state.shadow(c)
 }

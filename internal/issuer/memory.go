@@ -91,9 +91,10 @@ func (c approvalCode) String() string {
 type recent struct {
 	capacity int
 	payments map[paymentKey]payment
-	byRRN    map[reference]Reason // the last decision on each reference, for people who ask why
-	order    []remembered         // a ring, oldest at next once it is full
-	next     int
+	scripts  map[paymentKey]scripts // what the answers to some of them carried for the chip
+	byRRN    map[reference]Reason   // the last decision on each reference, for people who ask why
+	order    []remembered           // oldest first, from head on
+	head     int
 	horizon  paymentKey
 	// published is the horizon for Prepare; nil while nothing was forgotten. It may lag: Handle looks again.
 	published atomic.Pointer[paymentKey]
@@ -103,33 +104,36 @@ type recent struct {
 type remembered struct {
 	key paymentKey
 	rrn reference
+	seq uint64
 }
 
 // publishEvery is how many payments are forgotten between two publications of the horizon: a copy each time would cost more than the rare second look.
 const publishEvery = 512
 
 func newRecent(capacity int) recent {
-	return recent{capacity: capacity, payments: map[paymentKey]payment{}, byRRN: map[reference]Reason{}}
+	return recent{capacity: capacity, payments: map[paymentKey]payment{}, scripts: map[paymentKey]scripts{}, byRRN: map[reference]Reason{}}
 }
 
-// put remembers a payment. When another one is forgotten for it, gone is called with that one.
-func (m *recent) put(k paymentKey, rrn reference, p payment, gone func(payment)) {
+// put remembers a payment. Of those that are forgotten for it gone is told; none of them is younger than durable, the last row known to be on disk.
+func (m *recent) put(k paymentKey, rrn reference, p payment, durable uint64, gone func(payment)) {
 	if _, known := m.payments[k]; known {
 		m.payments[k] = p
 		return
 	}
 	m.payments[k] = p
-	if len(m.order) < m.capacity {
-		m.order = append(m.order, remembered{k, rrn})
-		return
+	m.order = append(m.order, remembered{k, rrn, p.seq})
+	for len(m.order)-m.head > m.capacity && m.order[m.head].seq <= durable {
+		old := m.order[m.head]
+		m.head++
+		gone(m.payments[old.key])
+		delete(m.payments, old.key)
+		delete(m.scripts, old.key)
+		delete(m.byRRN, old.rrn)
+		m.forget(old.key)
 	}
-	old := m.order[m.next]
-	m.order[m.next] = remembered{k, rrn}
-	m.next = (m.next + 1) % m.capacity
-	gone(m.payments[old.key])
-	delete(m.payments, old.key)
-	delete(m.byRRN, old.rrn)
-	m.forget(old.key)
+	if m.head > m.capacity {
+		m.order, m.head = m.order[:copy(m.order, m.order[m.head:])], 0
+	}
 }
 
 func (m *recent) forget(k paymentKey) {
@@ -160,6 +164,7 @@ type recall struct {
 	key     string
 	found   bool
 	payment payment
+	answer  []byte      // as its row has it
 	hold    ledger.Hold // when the payment is held
 }
 
@@ -172,6 +177,7 @@ func (s *state) look(key string) (*recall, error) {
 		return out, err
 	}
 	out.found = true
+	out.answer = row.Answer
 	if out.payment, err = paymentOf(row); err != nil || !out.payment.held {
 		return out, err
 	}
@@ -212,18 +218,33 @@ func (s *state) payment(key string, foreseen *recall) (payment, bool, error) {
 		if foreseen.payment.held {
 			s.book.Adopt(foreseen.hold)
 		}
-		s.remember(k, reference{}, foreseen.payment)
+		s.recall(k, reference{}, foreseen.payment, foreseen.answer)
 	}
 	return foreseen.payment, foreseen.found, nil
 }
 
 // remember puts a payment into memory; of one that is forgotten for it the ledger forgets the hold as well.
 func (s *state) remember(k paymentKey, rrn reference, p payment) {
-	s.recent.put(k, rrn, p, func(old payment) {
+	durable := s.cache.durable
+	switch {
+	case s.archive == nil: // what is forgotten would be lost
+		durable = 0
+	case s.again: // the row was read from there
+		durable = p.seq
+	}
+	s.recent.put(k, rrn, p, durable, func(old payment) {
 		if old.held {
 			s.book.PutHoldAway(old.seq)
 		}
 	})
+}
+
+// recall remembers a payment and what its answer carried for the chip.
+func (s *state) recall(k paymentKey, rrn reference, p payment, answer []byte) {
+	s.remember(k, rrn, p)
+	if _, carried := splitAnswer(answer); len(carried) > 0 && carried.sound() {
+		s.recent.scripts[k] = carried
+	}
 }
 
 // paymentOf reads back what a row with a key says. Whether a hold still stands the row alone cannot say.
@@ -236,7 +257,7 @@ func paymentOf(r *journal.Row) (payment, error) {
 		return payment{seq: r.Seq, early: true}, nil
 	}
 	n, err := readNote(r)
-	p.code, p.minor, p.noPIN, p.held = codeOf(n.authCode), r.Amount, !n.pinGiven, r.Kind == journal.Approved
+	p.code, p.minor, p.noPIN, p.held = codeOf(n.authCode), r.Amount, !n.pinGiven && !n.offlinePIN, r.Kind == journal.Approved
 	return p, err
 }
 

@@ -41,7 +41,8 @@ func newIssuer(t testing.TB, vault issuer.Vault) *issuer.Issuer {
 func newBounded(t testing.TB, vault issuer.Vault, capacity issuer.Capacity) *issuer.Issuer {
 	t.Helper()
 	i, err := issuer.New(issuer.Deps{Institution: own, Capacity: capacity, Vault: vault, Calendar: networktest.Shanghai, Currency: 156, Keys: issuer.KeyNames{
-		MasterAC: networktest.KeyAC, MasterMAC: networktest.KeyMAC, PANFingerprint: networktest.KeyFingerprint,
+		MasterAC: networktest.KeyAC, MasterMAC: networktest.KeyMAC, MasterENC: networktest.KeyENC, PANFingerprint: networktest.KeyFingerprint,
+		SM4: issuer.MasterNames{AC: "sm4 ac", MAC: "sm4 mac", ENC: "sm4 enc"}, AES: issuer.MasterNames{AC: "aes ac", MAC: "aes mac", ENC: "aes enc"},
 		PINReference: networktest.KeyPINReference, PINKey: networktest.PINKey,
 	}})
 	if err != nil {
@@ -58,6 +59,21 @@ func newBank(t testing.TB, change ...func(*issuer.Enrolment)) *bank {
 	b := &bank{Rig: rig, issuer: i, hsm: vault, card: networktest.NewCard(t, "", 50_000)}
 	b.enrol(b.card, 1, change...)
 	return b
+}
+
+// restart runs another issuer on the same journal, or the first one.
+func (b *bank) restart(t testing.TB, limit *issuer.Capacity) {
+	t.Helper()
+	capacity := issuer.Capacity{}
+	if limit != nil {
+		capacity = *limit
+	}
+	b.issuer = newBounded(t, b.hsm, capacity)
+	if b.Rig == nil {
+		b.Rig = networktest.NewRig(t, b.issuer, journal.NewMemStore(), clock.NewManual(networktest.Start), networktest.SwitchDialect)
+		return
+	}
+	b.Rig = b.Rig.Restart(b.issuer)
 }
 
 func (b *bank) enrol(c *networktest.Card, id int64, change ...func(*issuer.Enrolment)) {

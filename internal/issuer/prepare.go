@@ -10,14 +10,17 @@ import (
 	"tapnet/internal/hsm"
 	"tapnet/internal/journal"
 	"tapnet/iso8583/unionpay"
+	"tapnet/pan"
 )
 
 // Finding is what Prepare found out about a request: everything that costs time and needs no state of the writer.
 type Finding struct {
 	id         identity
+	number     pan.Number // of the card whose chip speaks
 	card       *Enrolment
-	loaded     *loaded // the card, when memory did not have it
-	earlier    *recall // what the journal says of the key, when memory may have forgotten it
+	payer      *Enrolment // the card that pays, of a load from another account
+	loaded     *loaded    // the card, when memory did not have it
+	earlier    *recall    // what the journal says of the key, when memory may have forgotten it
 	chip       chipData
 	cryptogram Cryptogram
 	check      hsm.CryptogramResult
@@ -42,11 +45,17 @@ func (i *Issuer) Prepare(ev *journal.Event) {
 		i.prepareReversal(ev, m)
 		return
 	}
+	if m, ok := ev.Message.(*unionpay.ScriptNotice); ok {
+		f := &Finding{number: m.PAN}
+		ev.Finding = f
+		f.failed = !m.PAN.IsZero() && !i.findCard(f)
+		return
+	}
 	m, ok := ev.Message.(*unionpay.FinancialRequest)
 	if !ok {
 		return
 	}
-	f := &Finding{id: identify(m, nil)}
+	f := &Finding{id: identify(m, nil), number: m.PAN}
 	ev.Finding = f
 	if f.failed = !i.find(m, f); f.failed || f.card == nil {
 		return
@@ -62,7 +71,22 @@ func (i *Issuer) find(m *unionpay.FinancialRequest, f *Finding) bool {
 	if f.earlier, err = i.state.foresee(f.id.key); err != nil {
 		return false
 	}
-	fingerprint, err := i.deps.Vault.PANFingerprint(i.deps.Keys.PANFingerprint, m.PAN)
+	if o, _ := loading(m); o.reason == LoadOtherHeld {
+		// The message is about the account that pays; the chip is that of the card it names beside.
+		payer := Finding{number: m.PAN}
+		if !i.findCard(&payer) {
+			return false
+		}
+		f.payer = payer.card
+		if f.number, err = unionpay.LoadTarget(m.Additional); err != nil {
+			return true // nobody's card
+		}
+	}
+	return i.findCard(f)
+}
+
+func (i *Issuer) findCard(f *Finding) bool {
+	fingerprint, err := i.deps.Vault.PANFingerprint(i.deps.Keys.PANFingerprint, f.number)
 	if err != nil {
 		return false
 	}
@@ -138,21 +162,21 @@ const cryptogramDataBytes = 40
 
 // checkCryptogram lets the HSM recompute the application cryptogram from the data the chip says it signed [REF 4.2].
 func (i *Issuer) checkCryptogram(m *unionpay.FinancialRequest, f *Finding) {
-	suite, known := i.suites[f.chip.iad.Algorithm]
 	if !f.chip.present {
 		return
 	}
 	f.cryptogram = CryptogramInvalid
-	if !known {
+	p, known := i.profiles[f.chip.iad.Algorithm]
+	if !known || !f.card.uses(f.chip.iad.Algorithm) {
 		return
 	}
-	data, err := suite.AppendData(make([]byte, 0, cryptogramDataBytes), f.chip.iad.CVN, f.chip.iad.CVR, m.ICC)
+	data, err := p.suite.AppendData(make([]byte, 0, cryptogramDataBytes), f.chip.iad.CVN, f.chip.iad.CVR, m.ICC)
 	if err != nil {
 		return
 	}
 	f.check, err = i.deps.Vault.VerifyCryptogram(hsm.CryptogramCheck{
-		MasterKey: i.deps.Keys.MasterAC, MACMasterKey: i.deps.Keys.MasterMAC, PAN: m.PAN, Sequence: f.chip.sequence, ATC: f.chip.atc,
-		Data: data, AC: f.chip.ac, Suite: suite,
+		MasterKey: p.masters.AC, MACMasterKey: p.masters.MAC, ENCMasterKey: p.masters.ENC, PAN: f.number, Sequence: f.chip.sequence, ATC: f.chip.atc,
+		Data: data, AC: f.chip.ac, Suite: p.suite,
 	})
 	if err != nil {
 		f.failed = true
@@ -189,7 +213,14 @@ func (i *Issuer) checkPIN(peer string, m *unionpay.FinancialRequest, f *Finding)
 	if m.PINBlock == nil {
 		return
 	}
-	result, err := i.deps.Vault.VerifyPIN(i.deps.Keys.PINKey(peer), *m.PINBlock, m.PAN, i.deps.Keys.PINReference, f.card.PINReference)
+	holder := f.card
+	if o, _ := loading(m); o.reason == LoadOtherHeld {
+		holder = f.payer
+	}
+	if holder == nil {
+		return
+	}
+	result, err := i.deps.Vault.VerifyPIN(i.deps.Keys.PINKey(peer), *m.PINBlock, m.PAN, i.deps.Keys.PINReference, holder.PINReference)
 	switch {
 	case err != nil:
 		f.failed = true
@@ -213,6 +244,14 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 		contactless: m.EntryMode.Contactless(), minor: m.Amount.Minor(), currency: m.Amount.Currency().Number(),
 		chip: f.chip.present, chipAgrees: f.chip.agrees, requestAC: f.chip.kind == emv.ARQC, approvalAC: f.chip.kind == emv.TC,
 		atc: f.chip.atc, cryptogram: f.cryptogram, pin: f.pin, availableFor: i.state.available,
+		stripe: m.EntryMode.Mode() == unionpay.EntryStripe, reaches: reaches(m.EntryMode), cvr: f.chip.iad.CVR,
+	}
+	r.operation, _ = loading(m)
+	if r.cryptogram == CryptogramValid {
+		// Both versions of the cryptogram cover what is said about the PIN.
+		r.offlineWrong = r.cvr.Has(emv.CVROfflinePINFailed)
+		r.offlinePIN = r.cvr.Has(emv.CVROfflinePINPerformed) && !r.offlineWrong
+		r.balance, r.proven = f.chip.iad.Balance()
 	}
 	var err error
 	r.card, err = i.state.touch(f)
@@ -247,8 +286,16 @@ func (i *Issuer) businessDate(now time.Time, settlement string) int32 {
 
 // answer emits the response to a payment. It depends on the request, the reason and the code only, so that a repeat gets the same bytes.
 func (i *Issuer) answer(ev *journal.Event, m *unionpay.FinancialRequest, reason Reason, authCode string, step *journal.Step) {
+	i.answerChip(ev, m, reason, authCode, nil, step)
+}
+
+// answerChip is answer with scripts for the card.
+func (i *Issuer) answerChip(ev *journal.Event, m *unionpay.FinancialRequest, reason Reason, authCode string, s scripts, step *journal.Step) {
 	answer := unionpay.Answer{Response: reason.ResponseCode(), AuthCode: authCode}
 	effect := journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer), Finding: ev.Finding}
+	if f, ok := ev.Finding.(*Finding); ok && len(s) > 0 {
+		effect.Finding = &closing{f, s}
+	}
 	if reason == SystemUnavailable {
 		effect.Finding = nil // a repeat must not depend on what works by then
 	}
@@ -263,10 +310,21 @@ func (i *Issuer) acknowledge(ev *journal.Event, m *unionpay.ReversalRequest, rea
 func (i *Issuer) Finish(eff *journal.Effect) {
 	m, ok := eff.Message.(*unionpay.FinancialResponse)
 	f, found := eff.Finding.(*Finding)
+	var carried scripts
+	if c, also := eff.Finding.(*closing); also {
+		f, found, carried = c.finding, true, c.scripts
+	}
 	if !ok || !found || !f.check.OK || len(m.Response) != 2 || f.chip.kind != emv.ARQC {
 		return
 	}
 	arc := [2]byte{m.Response[0], m.Response[1]}
 	data := cryptogram.IssuerAuthData(f.check.ARPC(arc), arc)
 	m.ICC.Set(emv.TagIssuerAuthData, data[:])
+	if len(carried) == 0 {
+		return
+	}
+	// Without the security module the commands stay behind; the card proves with its next cryptogram that it did not get them.
+	if template, err := f.sign(carried); err == nil {
+		m.ICC.Set(emv.TagScript2, template)
+	}
 }

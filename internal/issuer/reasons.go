@@ -25,20 +25,30 @@ const (
 	TypeNotPermitted      Reason = 32
 	CurrencyNotPermitted  Reason = 34
 	ContactlessOff        Reason = 36
+	PayerUnknown          Reason = 37
+	StripeNotAllowed      Reason = 38
+	ScriptOutOfReach      Reason = 39
 	ChipDataMissing       Reason = 40
 	ChipDataMismatch      Reason = 42
 	CryptogramWrong       Reason = 44
 	NotARequestCryptogram Reason = 46
 	NotAnApproval         Reason = 47
 	CounterUsed           Reason = 48
+	PurseNotProven        Reason = 49
 	PINFormatWrong        Reason = 50
 	PINBlocked            Reason = 52
 	PINWrong              Reason = 54
+	LoadNeedsPIN          Reason = 53
+	OfflinePINWrong       Reason = 55
 	NoPINSwitchedOff      Reason = 56
 	AboveNoPINLimit       Reason = 58
 	AboveTapLimit         Reason = 60
 	AboveDayLimit         Reason = 62
+	PurseEmptied          Reason = 61
 	TooManyToday          Reason = 64
+	PurseFull             Reason = 63
+	NothingToVoid         Reason = 67
+	PurseTooLow           Reason = 65
 	NotEnoughMoney        Reason = 66
 
 	// Reversed, OriginalUnknown and so on are answers to messages that ask for no decision.
@@ -46,6 +56,29 @@ const (
 	ReversalNoEffect Reason = 102
 	ReversalEarly    Reason = 104
 	PurseAccepted    Reason = 110
+
+	// Approving is the first of the reasons that say why something was done: above it nothing is a refusal.
+	Approving Reason = 100
+
+	// Of loads: which operation holds the money, and how the bank knows what the chip made of it.
+	LoadHeld         Reason = 120
+	LoadOtherHeld    Reason = 121
+	LoadCashHeld     Reason = 122
+	LoadCashVoidHeld Reason = 123
+	UnloadHeld       Reason = 124
+	AutoLoadHeld     Reason = 125
+	LoadConfirmed    Reason = 130
+	LoadFailed       Reason = 131
+	LoadProven       Reason = 132
+	LoadDisproven    Reason = 133
+	PaidOut          Reason = 134
+	// ScriptNoted answers a notice about scripts; AdviceNoted one about a payment that went as approved.
+	ScriptNoted Reason = 140
+	AdviceNoted Reason = 141
+	// CardDeclined answers an advice that undid its payment.
+	CardDeclined Reason = 142
+	// PurseCannotBeBlocked is the other half of the answer to a loss report.
+	PurseCannotBeBlocked Reason = 150
 )
 
 // reasonInfo is one row of the reason table: the answer on the wire and what a person reads.
@@ -71,26 +104,51 @@ var reasonTable = []reasonInfo{
 	{TypeNotPermitted, "57", glossary.Term{EN: "this kind of payment is not permitted to the card", ZH: "不允许持卡人进行的交易"}, glossary.Term{EN: "use another kind of payment", ZH: "换一种交易方式"}},
 	{CurrencyNotPermitted, "57", glossary.Term{EN: "the account is not held in this currency", ZH: "账户币种不符"}, glossary.Term{EN: "pay in the account's currency", ZH: "使用账户币种支付"}},
 	{ContactlessOff, "57", glossary.Term{EN: "the cardholder switched contactless payment off", ZH: "持卡人已关闭闪付功能"}, glossary.Term{EN: "insert the card", ZH: "插卡交易"}},
+	{PayerUnknown, "14", glossary.Term{EN: "the account that pays is not known here, or not in good standing", ZH: "付款账户不存在或状态不正常"}, glossary.Term{EN: "check the other card", ZH: "核对转出卡"}},
+	{StripeNotAllowed, "45", glossary.Term{EN: "the stripe of a chip card", ZH: "芯片卡不允许使用磁条"}, glossary.Term{EN: "insert the card", ZH: "插卡交易"}},
+	{ScriptOutOfReach, "57", glossary.Term{EN: "the answer cannot reach the chip this way", ZH: "该方式下脚本无法写入卡片"}, glossary.Term{EN: "insert the card", ZH: "插卡交易"}},
 	{ChipDataMissing, "30", glossary.Term{EN: "a tap without chip data", ZH: "非接交易缺少芯片数据"}, glossary.Term{EN: "send field 55", ZH: "上送55域"}},
 	{ChipDataMismatch, "59", glossary.Term{EN: "the chip signed other data than the message says", ZH: "芯片数据与报文不一致"}, glossary.Term{EN: "compare field 55 with the message", ZH: "核对55域与报文其他域"}},
 	{CryptogramWrong, "59", glossary.Term{EN: "the cryptogram does not match", ZH: "应用密文校验失败"}, glossary.Term{EN: "decode field 55 and check keys, counter and data list", ZH: "解码55域，检查密钥、计数器与数据列表"}},
 	{NotARequestCryptogram, "59", glossary.Term{EN: "the cryptogram is not an online request", ZH: "密文类型不是联机请求"}, glossary.Term{EN: "send the card's ARQC", ZH: "上送卡片的ARQC"}},
 	{NotAnApproval, "59", glossary.Term{EN: "the cryptogram is not the card's approval", ZH: "密文类型不是脱机批准"}, glossary.Term{EN: "upload the card's TC", ZH: "上送卡片的TC"}},
 	{CounterUsed, "59", glossary.Term{EN: "the card's counter was already used", ZH: "卡片计数器已被使用"}, glossary.Term{EN: "tap again: each tap has its own counter", ZH: "重新挥卡：每次交易计数器不同"}},
+	{PurseNotProven, "59", glossary.Term{EN: "the chip does not prove its balance", ZH: "卡片未能证明电子现金余额"}, glossary.Term{EN: "upload what was paid offline, then try again", ZH: "先上送脱机交易后重试"}},
 	{PINFormatWrong, "99", glossary.Term{EN: "the PIN block cannot be read", ZH: "PIN格式错"}, glossary.Term{EN: "sign on again to renew the PIN key", ZH: "重新签到更新PIN密钥"}},
 	{PINBlocked, "75", glossary.Term{EN: "no PIN tries left", ZH: "密码错误次数超限"}, glossary.Term{EN: "the cardholder resets the PIN at the bank", ZH: "持卡人到发卡行重置密码"}},
 	{PINWrong, "55", glossary.Term{EN: "wrong PIN", ZH: "密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
+	{LoadNeedsPIN, "55", glossary.Term{EN: "money leaves an account only with its PIN", ZH: "账户转出须输入密码"}, glossary.Term{EN: "enter the PIN", ZH: "输入密码"}},
+	{OfflinePINWrong, "55", glossary.Term{EN: "the card says that the PIN was wrong", ZH: "卡片脱机验证密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
 	{NoPINSwitchedOff, "55", glossary.Term{EN: "the cardholder switched payment without PIN off", ZH: "持卡人已关闭小额免密功能"}, glossary.Term{EN: "pay with PIN", ZH: "输入密码支付"}},
 	{AboveNoPINLimit, "55", glossary.Term{EN: "above the no-PIN limit without a PIN", ZH: "超过免密限额且未输入密码"}, glossary.Term{EN: "pay with PIN", ZH: "输入密码支付"}},
 	{AboveTapLimit, "61", glossary.Term{EN: "above the card's limit for one tap", ZH: "超过单笔限额"}, glossary.Term{EN: "pay less, or raise the limit", ZH: "降低金额或调整限额"}},
 	{AboveDayLimit, "61", glossary.Term{EN: "above the card's limit for one day", ZH: "超过当日累计限额"}, glossary.Term{EN: "pay less, or wait for the next business day", ZH: "降低金额或次日再试"}},
 	{TooManyToday, "65", glossary.Term{EN: "too many taps today", ZH: "超过当日交易次数"}, glossary.Term{EN: "wait for the next business day", ZH: "次日再试"}},
+	{PurseEmptied, "57", glossary.Term{EN: "the purse was unloaded for closing", ZH: "电子现金已圈提待销户"}, glossary.Term{EN: "pay out the rest", ZH: "办理余额返还"}},
+	{PurseFull, "61", glossary.Term{EN: "above what a purse may hold", ZH: "超过电子现金余额上限"}, glossary.Term{EN: "load less", ZH: "减少圈存金额"}},
+	{NothingToVoid, "25", glossary.Term{EN: "not the last cash load of this purse", ZH: "不是该卡最近一笔现金充值"}, glossary.Term{EN: "ask the bank", ZH: "联系发卡行"}},
+	{PurseTooLow, "64", glossary.Term{EN: "the amount is not what the purse holds", ZH: "金额与电子现金余额不符"}, glossary.Term{EN: "read the balance again", ZH: "重新读取余额"}},
 	{NotEnoughMoney, "51", glossary.Term{EN: "not enough money", ZH: "余额不足"}, glossary.Term{EN: "pay less, or pay money in", ZH: "降低金额或先存款"}},
 	{Approved, "00", glossary.Term{EN: "approved", ZH: "批准"}, glossary.Term{}},
 	{ReversalDone, "00", glossary.Term{EN: "reversed, the hold is released", ZH: "已冲正，冻结已解除"}, glossary.Term{}},
 	{ReversalNoEffect, "00", glossary.Term{EN: "reversed, nothing was held", ZH: "已冲正，原交易无冻结"}, glossary.Term{}},
 	{ReversalEarly, "00", glossary.Term{EN: "reversed before the original came", ZH: "原交易未到，已登记冲正"}, glossary.Term{}},
 	{PurseAccepted, "00", glossary.Term{EN: "offline payment from the purse accepted", ZH: "脱机消费已入账"}, glossary.Term{}},
+	{LoadHeld, "00", glossary.Term{EN: "load approved, the money is held until the chip has it", ZH: "圈存已批准，资金冻结至写卡确认"}, glossary.Term{}},
+	{LoadOtherHeld, "00", glossary.Term{EN: "load from another account approved, the money is held until the chip has it", ZH: "非指定账户圈存已批准，资金冻结至写卡确认"}, glossary.Term{}},
+	{LoadCashHeld, "00", glossary.Term{EN: "cash load approved, booked when the chip has it", ZH: "现金充值已批准，写卡确认后入账"}, glossary.Term{}},
+	{LoadCashVoidHeld, "00", glossary.Term{EN: "void of a cash load approved, booked when the chip has followed", ZH: "现金充值撤销已批准，写卡确认后入账"}, glossary.Term{}},
+	{UnloadHeld, "00", glossary.Term{EN: "unload approved", ZH: "圈提已批准"}, glossary.Term{}},
+	{AutoLoadHeld, "00", glossary.Term{EN: "automatic load, the money is held until the chip has it", ZH: "自动圈存，资金冻结至写卡确认"}, glossary.Term{}},
+	{LoadConfirmed, "00", glossary.Term{EN: "the terminal says that the chip has the new balance", ZH: "终端报告写卡成功"}, glossary.Term{}},
+	{LoadFailed, "00", glossary.Term{EN: "the terminal says that the chip has the old balance", ZH: "终端报告写卡失败"}, glossary.Term{}},
+	{LoadProven, "00", glossary.Term{EN: "a cryptogram proves the new balance", ZH: "卡片密文证明余额已更新"}, glossary.Term{}},
+	{LoadDisproven, "00", glossary.Term{EN: "a cryptogram proves the old balance", ZH: "卡片密文证明余额未更新"}, glossary.Term{}},
+	{PaidOut, "00", glossary.Term{EN: "the unloaded purse was paid out", ZH: "圈提余额已返还"}, glossary.Term{}},
+	{ScriptNoted, "00", glossary.Term{EN: "results of scripts noted", ZH: "脚本结果已记录"}, glossary.Term{}},
+	{AdviceNoted, "00", glossary.Term{EN: "the card approved as the bank did", ZH: "卡片最终批准已记录"}, glossary.Term{}},
+	{CardDeclined, "00", glossary.Term{EN: "the card declined in the end, the hold is released", ZH: "卡片最终拒绝，冻结已解除"}, glossary.Term{}},
+	{PurseCannotBeBlocked, "00", glossary.Term{EN: "the account is blocked; the purse on the chip cannot be and may be spent by whoever holds the card", ZH: "账户已止付；电子现金不可挂失，持卡即可使用"}, glossary.Term{}},
 }
 
 func (r Reason) info() reasonInfo {

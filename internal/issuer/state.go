@@ -67,12 +67,21 @@ type note struct {
 	tries       int
 	pinGiven    bool
 	counterUsed bool
+	offlinePIN  bool // the card says that it has checked the PIN
+	settles     bool // the cryptogram has confirmed what was booked of the last load
 	authCode    string
+	loading     bool // the request was about a load
+	load        load // of a Held row: balance before and after
 }
 
 const (
 	flagPINGiven    = 1
 	flagCounterUsed = 2
+	flagOfflinePIN  = 4
+	flagSettles     = 8
+	flagLoading     = 16
+
+	noteBytes = 2 // flags and tries
 )
 
 func (n note) bytes() []byte {
@@ -83,16 +92,31 @@ func (n note) bytes() []byte {
 	if n.counterUsed {
 		flags |= flagCounterUsed
 	}
-	return []byte{flags, byte(n.tries)}
+	if n.offlinePIN {
+		flags |= flagOfflinePIN
+	}
+	if n.settles {
+		flags |= flagSettles
+	}
+	if n.loading {
+		flags |= flagLoading
+	}
+	b := []byte{flags, byte(n.tries)}
+	if n.load.reason != 0 {
+		b = n.load.bytes(b)
+	}
+	return b
 }
 
 func readNote(r *journal.Row) (note, error) {
-	if len(r.Note) != 2 {
-		return note{}, fmt.Errorf("row %d: note of %d bytes, want 2", r.Seq, len(r.Note))
+	if len(r.Note) < noteBytes || len(r.Note) > noteBytes && r.Kind != journal.Held {
+		return note{}, fmt.Errorf("row %d: note of %d bytes, want %d", r.Seq, len(r.Note), noteBytes)
 	}
+	flags := r.Note[0]
+	code, _ := splitAnswer(r.Answer)
 	return note{
-		tries: int(r.Note[1]), pinGiven: r.Note[0]&flagPINGiven != 0, counterUsed: r.Note[0]&flagCounterUsed != 0,
-		authCode: string(r.Answer),
+		tries: int(r.Note[1]), pinGiven: flags&flagPINGiven != 0, counterUsed: flags&flagCounterUsed != 0, offlinePIN: flags&flagOfflinePIN != 0,
+		settles: flags&flagSettles != 0, loading: flags&flagLoading != 0, authCode: code,
 	}, nil
 }
 
@@ -108,6 +132,14 @@ func (s *state) apply(r *journal.Row) error {
 		return s.applyDecision(r)
 	case journal.Reversed:
 		return s.applyReversal(r)
+	case journal.Held:
+		return s.applyHeld(r)
+	case journal.Loaded, journal.Voided, journal.Adjusted:
+		return s.applySettled(r)
+	case journal.Completed:
+		return s.applyPaidOut(r)
+	case journal.ScriptReported:
+		return s.applyReport(r)
 	case journal.Posted:
 		return s.applyDeposit(r)
 	case journal.Refused:
@@ -203,6 +235,16 @@ func (s *state) applyChange(r *journal.Row) error {
 	if change.PINTries != nil {
 		c.Tries = *change.PINTries
 	}
+	if len(change.Scripts) > 0 || change.AutoLoad != nil {
+		c.setChip(func(h *chip) {
+			for _, s := range change.Scripts {
+				h.queue = append(h.queue, order{Script: s})
+			}
+			if change.AutoLoad != nil {
+				h.auto = *change.AutoLoad
+			}
+		})
+	}
 	return nil
 }
 
@@ -211,7 +253,7 @@ func (s *state) applyDecision(r *journal.Row) error {
 	if err != nil {
 		return err
 	}
-	s.remember(keyOf(r.Key), referenceOf(r.RRN), p)
+	s.recall(keyOf(r.Key), referenceOf(r.RRN), p, r.Answer)
 	s.recent.byRRN[referenceOf(r.RRN)] = p.reason
 	if r.Card == 0 {
 		return nil
@@ -242,6 +284,17 @@ func (s *state) fold(c *Card, r *journal.Row, p *payment) {
 			c.online = max(c.online, r.ATC)
 		}
 	}
+	_, carried := splitAnswer(r.Answer)
+	if sent := carried.ordered(); sent.count > 0 || n.settles {
+		c.setChip(func(h *chip) {
+			if sent.count > 0 {
+				h.sent = sent
+			}
+			if n.settles {
+				h.load = load{}
+			}
+		})
+	}
 	if r.Kind == journal.Approved {
 		c.days.put(c.days.on(r.BusinessDate).add(p, 1))
 	}
@@ -270,18 +323,12 @@ func (s *state) applyReversal(r *journal.Row) error {
 
 // takeBack releases a hold and what it used of the card's limits.
 func (s *state) takeBack(r *journal.Row) error {
-	c, fresh, err := s.rowCard(r)
-	if err != nil {
-		return err
-	}
 	back, err := readTaken(r)
 	if err != nil {
 		return err
 	}
-	if _, open := s.book.Hold(r.Resolves); !open && s.again {
-		s.book.Adopt(ledger.Hold{ID: r.Resolves, Debit: r.Debit, Credit: r.Credit, Amount: r.Amount, Currency: r.Currency})
-	}
-	if err := s.transfer(r); err != nil {
+	c, fresh, err := s.moneyRow(r)
+	if err != nil {
 		return err
 	}
 	original := keyOf(string(r.Note))
@@ -292,7 +339,9 @@ func (s *state) takeBack(r *journal.Row) error {
 	if !fresh {
 		return nil
 	}
-	s.changed(c, r.Seq)
+	if c.chipNow().load.seq == r.Resolves {
+		c.setChip(func(h *chip) { h.load.state = loadReturned })
+	}
 	// The day's limits give the amount back on the date it was used, unless that date is forgotten.
 	if u := c.days.on(back.date); u.count > 0 {
 		c.days.put(u.add(&payment{minor: r.Amount, noPIN: back.noPIN}, -1))

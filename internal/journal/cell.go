@@ -55,9 +55,6 @@ func (b *Back) Check() error {
 
 // Archive is what can be read of a store while another goroutine commits to it. It shows committed batches only, whole ones.
 type Archive interface {
-	// Lag is how many rows the answers of FindKey, FindResolving, FindCell and FindName may be behind the last commit, cells written with those rows
-	// included: a store that looks at a picture of its tables need not take a new one for every look. The other methods show every commit.
-	Lag() uint64
 	// FindKey is the row with that key.
 	FindKey(ctx context.Context, key string) (*Row, bool, error)
 	// FindResolving is the row that posts or voids the hold of row seq.
@@ -81,8 +78,7 @@ type Keeper interface {
 	Open(ctx context.Context, archive Archive, watermark uint64) error
 	// WriteBack is called when a batch of rows goes to the store: back is empty and takes cells as they are after the last of these rows. Without rows it is
 	// called before the writer stops, again and again until it adds nothing, so that the next start has little to do. What is written
-	// back may be forgotten once every look-up will find it: when durable, the last row known to be on disk, less the archive's lag has reached the last row
-	// of that batch. The memory of back's cells is used
+	// back may be forgotten once durable, the last row known to be on disk, has reached the last row of that batch. The memory of back's cells is used
 	// again for a later batch, and nothing else may refer to it.
 	WriteBack(back *Back, rows int, durable uint64)
 }

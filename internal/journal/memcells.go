@@ -71,9 +71,6 @@ func (m *MemStore) reading(f func(d *memDisk)) error {
 	return nil
 }
 
-// Lag implements Archive.
-func (m *MemStore) Lag() uint64 { return 0 }
-
 // FindResolving implements Archive.
 func (m *MemStore) FindResolving(_ context.Context, seq uint64) (row *Row, found bool, err error) {
 	err = m.reading(func(d *memDisk) {

@@ -133,14 +133,13 @@ func (m *Recent[V]) Settle(durable uint64) {
 	if m.archive == nil {
 		return
 	}
-	lag := m.archive.Lag()
 	for m.head < len(m.queue) {
 		e := m.queue[m.head]
 		if t := m.things[e.key]; t.ended != e.seq {
 			m.head++
 			continue
 		}
-		if m.ended <= m.capacity || e.seq+lag > durable {
+		if m.ended <= m.capacity || e.seq > durable {
 			break
 		}
 		m.head++

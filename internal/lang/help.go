@@ -1,6 +1,10 @@
 package lang
 
-import "tapnet/glossary"
+import (
+	"slices"
+
+	"tapnet/glossary"
+)
 
 // HelpText is the description of a command, a flag or an argument. Its key is what the grammar of the command line refers to.
 type HelpText struct {
@@ -9,7 +13,7 @@ type HelpText struct {
 }
 
 // Help is the text of `--help` and of the generated reference, by key.
-func Help() []HelpText { return append([]HelpText(nil), help...) }
+func Help() []HelpText { return slices.Concat(help, issueHelp) }
 
 var help = []HelpText{
 	{"app", glossary.Term{
@@ -196,4 +200,6 @@ var examples = map[string][]Example{
 }
 
 // Examples are the example lines of a command, "" for the program.
-func Examples(command string) []Example { return append([]Example(nil), examples[command]...) }
+func Examples(command string) []Example {
+	return slices.Concat(examples[command], issueExamples[command])
+}

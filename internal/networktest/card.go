@@ -35,6 +35,11 @@ func NewCard(t testing.TB, digits string, purseMinor int64) *Card {
 	return &Card{TB: t, Issued: issued, card: c}
 }
 
+// Adopt takes a card that was issued elsewhere to a contactless terminal.
+func Adopt(t testing.TB, issued *cardtest.Issued, c *card.Card) *Card {
+	return &Card{TB: t, Issued: issued, card: c}
+}
+
 // Online asks the card for a cryptogram for its issuer; Offline lets it approve by itself.
 var (
 	Online  = emv.TTQ{0x36, 0x80, 0, 0x80}

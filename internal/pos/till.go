@@ -136,6 +136,9 @@ func (t *Till) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 	case Store:
 		t.store(now, c, step)
 		return
+	case delivery.Up:
+		t.queue.Reached(c.Peer, step)
+		return
 	}
 	t.queue.Due(ev.Timer, step, func(key string) { t.timeout(now, key, step) }, func() { t.pickUp(t.closed, step) })
 }

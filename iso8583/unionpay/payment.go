@@ -68,6 +68,8 @@ const (
 	ProcessingLoadOther      ProcessingCode = "620000" // load from another account
 	ProcessingLoadCash       ProcessingCode = "630000"
 	ProcessingLoadCashCancel ProcessingCode = "170000"
+	// ProcessingUnload takes the whole balance off the chip; no public source has a code for it, so this one is ours.
+	ProcessingUnload ProcessingCode = "640000"
 )
 
 // The conditions of [REF 6.1].
@@ -166,6 +168,7 @@ const (
 	KindLoadCash       MessageType = "46"
 	KindLoadOther      MessageType = "47"
 	KindLoadCashCancel MessageType = "51"
+	KindUnload         MessageType = "52" // ours, see ProcessingUnload
 )
 
 // Values of 60.4 and 60.5.

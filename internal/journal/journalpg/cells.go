@@ -181,6 +181,3 @@ func (s *Store) Watermark(ctx context.Context) (watermark uint64, err error) {
 	})
 	return watermark, err
 }
-
-// Lag implements journal.Archive: every look-up sees the last commit.
-func (s *Store) Lag() uint64 { return 0 }

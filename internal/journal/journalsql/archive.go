@@ -48,9 +48,6 @@ func (s *Store) LastKey(ctx context.Context) (key string, err error) {
 	return key, err
 }
 
-// Lag implements journal.Archive: every look-up sees the last commit.
-func (s *Store) Lag() uint64 { return 0 }
-
 // FindCell implements journal.Archive.
 func (s *Store) FindCell(ctx context.Context, id int64) (c journal.Cell, found bool, err error) {
 	f, err := s.cells.file(ctx, false)
