@@ -29,6 +29,7 @@ type benchCommand struct {
 
 // Run measures one thing, next to its baseline in the same run.
 func (c benchCommand) Run(ctx context.Context, s *session) error {
+	spareProcessor()
 	o := bench.Options{Clients: c.Clients, Duration: c.Duration, Rounds: c.Rounds, Cards: c.Cards, Dir: c.Dir, AllowMemory: c.Memory,
 		Store: c.Store, DSN: c.DSN}
 	if c.PgBench {

@@ -39,6 +39,7 @@ type upReport struct {
 
 // Run keeps a network running until ctx ends.
 func (c upCommand) Run(ctx context.Context, s *session) (err error) {
+	spareProcessor()
 	options, err := c.options(s)
 	if err != nil {
 		return err
