@@ -33,9 +33,11 @@ type grammar struct {
 }
 
 type cardCommand struct {
-	List  cardListCommand  `cmd:"" help:"${card_list}"`
-	Read  cardReadCommand  `cmd:"" help:"${card_read}"`
-	Serve cardServeCommand `cmd:"" help:"${card_serve}"`
+	List     cardListCommand     `cmd:"" help:"${card_list}"`
+	Read     cardReadCommand     `cmd:"" help:"${card_read}"`
+	Serve    cardServeCommand    `cmd:"" help:"${card_serve}"`
+	Products cardProductsCommand `cmd:"" help:"${card_products}"`
+	Issue    cardIssueCommand    `cmd:"" help:"${card_issue}"`
 }
 
 func main() {

@@ -183,6 +183,13 @@ func (n *Network) issueSpec(r IssueRequest) (spec personalization.CardSpec, pin 
 			spec.Name = name
 		}
 	}
+	if _, bank := p.Issuer(spec.Issuer); !bank {
+		return spec, pin, &personalization.Fault{
+			What: glossary.Term{EN: "there is no such bank", ZH: "没有该发卡行"},
+			Why:  glossary.Term{EN: "a bank is named by the eight digits of its institution", ZH: "发卡行以八位机构代码表示"},
+			Next: glossary.Term{EN: "tapnet card list --json names those of this world", ZH: "tapnet card list --json 可查看本环境的发卡行"},
+		}
+	}
 	switch {
 	case named(all, spec.Name) || len(spec.Name) > maxIssuedName || strings.Trim(spec.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
 		return spec, pin, &personalization.Fault{
@@ -193,6 +200,17 @@ func (n *Network) issueSpec(r IssueRequest) (spec personalization.CardSpec, pin 
 	case len(n.issued.specs) >= maxIssued:
 		return spec, pin, fmt.Errorf("%w: the world has %d issued cards", ErrIssue, maxIssued)
 	}
+	fund(&spec, &product)
+	number, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		return spec, pin, fmt.Errorf("draw a PIN: %w", err)
+	}
+	pin, err = pinblock.ParsePIN(fmt.Sprintf("%0*d", issuedDigits, number))
+	return spec, pin, err
+}
+
+// fund puts money on the accounts and purses of a new card.
+func fund(spec *personalization.CardSpec, product *personalization.Product) {
 	switch product.Account {
 	case "credit":
 		spec.Credit = issuedMoney
@@ -210,12 +228,6 @@ func (n *Network) issueSpec(r IssueRequest) (spec personalization.CardSpec, pin 
 			spec.SecondPurse = issuedPurse
 		}
 	}
-	number, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
-	if err != nil {
-		return spec, pin, fmt.Errorf("draw a PIN: %w", err)
-	}
-	pin, err = pinblock.ParsePIN(fmt.Sprintf("%0*d", issuedDigits, number))
-	return spec, pin, err
 }
 
 func named(all []personalization.CardSpec, name string) bool {
@@ -227,15 +239,7 @@ func (n *Network) personalize(spec personalization.CardSpec, pin pinblock.PIN) (
 	with := *n.options.Profile
 	spec.PIN = pin.Reveal()
 	with.Cards = append(slices.Clip(n.specs()), spec)
-	vault, ok := n.vaults[spec.Issuer]
-	if _, bank := with.Issuer(spec.Issuer); !ok || !bank {
-		return nil, &personalization.Fault{
-			What: glossary.Term{EN: "there is no such bank", ZH: "没有该发卡行"},
-			Why:  glossary.Term{EN: "a bank is named by the eight digits of its institution", ZH: "发卡行以八位机构代码表示"},
-			Next: glossary.Term{EN: "tapnet card list --json names those of this world", ZH: "tapnet card list --json 可查看本环境的发卡行"},
-		}
-	}
-	return with.Personalize(spec.Name, vault, personalizationKeys())
+	return with.Personalize(spec.Name, n.vaults[spec.Issuer], personalizationKeys())
 }
 
 // enrolIssued tells the bank of the card, and of the account of its second application.

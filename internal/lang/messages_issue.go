@@ -40,7 +40,7 @@ var (
 	IssueBoth        = glossary.Term{EN: "contact and contactless", ZH: "接触式与非接触"}
 	IssueContact     = glossary.Term{EN: "contact", ZH: "接触式"}
 	IssueContactless = glossary.Term{EN: "contactless", ZH: "非接触"}
-	IssueOptional    = glossary.Term{EN: "the cardholder may switch it off", ZH: "持卡人可关闭"}
+	IssueOptional    = glossary.Term{EN: "optional", ZH: "可关闭"}
 	IssueGroupings   = glossary.Term{EN: "Data groupings of %s, %d commands", ZH: "%s的数据分组，共%d条命令"}
 	IssueSealed      = glossary.Term{EN: "enciphered under the TEST key", ZH: "以测试密钥加密"}
 	IssueNext        = glossary.Term{EN: "Next: tapnet tap --card %s --at shop-1 --amount 12.50", ZH: "下一步：tapnet tap --card %s --at shop-1 --amount 12.50"}

@@ -9,7 +9,6 @@ import (
 	"tapnet/emv/cryptogram"
 	"tapnet/emv/oda"
 	"tapnet/internal/hsm"
-	"tapnet/internal/testkeys"
 	"tapnet/pan"
 	"tapnet/pinblock"
 )
@@ -23,9 +22,10 @@ type Vault interface {
 	NewPINReference(key string, pin pinblock.PIN, n pan.Number) ([16]byte, error)
 }
 
-// KeyNames names the issuer's keys that make a card.
+// KeyNames names the issuer's keys that make a card. SM4 and AES may be empty at an issuer that has no cards with those ciphers.
 type KeyNames struct {
 	MasterAC, MasterMAC, MasterENC string
+	SM4, AES                       MasterNames
 	Transport                      string
 	Fingerprint, PANSeal           string
 	PINReference                   string
@@ -56,13 +56,60 @@ type Record struct {
 
 // Card is one personalised card: the chip's side and the issuer's side.
 type Card struct {
-	Spec   CardSpec
-	PAN    pan.Number
-	Expiry pan.Expiry
-	PIN    pinblock.PIN // what the made-up holder knows
-	Image  card.Image
-	Crypto *card.SoftCrypto
-	Record Record
+	Spec    CardSpec
+	Product Product
+	Carrier Carrier
+	PAN     pan.Number
+	Expiry  pan.Expiry
+	PIN     pinblock.PIN // what the made-up holder knows
+	Image   card.Image
+	Crypto  card.Crypto
+	Record  Record
+	Linked  []Record // of applications with an account of their own
+	keys    []chipKeys
+}
+
+// chipKeys are the keys of one application, as they go onto the chip.
+type chipKeys struct {
+	suite   cryptogram.Suite
+	card    cryptogram.CardKeys
+	private oda.PrivateKey
+	files   []fileKey
+}
+
+// fileKey opens a file of the extended application.
+type fileKey struct {
+	sfi byte
+	key cryptogram.Key
+}
+
+// crypto puts the keys to work.
+func (k chipKeys) crypto() *card.SoftCrypto {
+	c := card.NewSoftCrypto(k.suite, k.card, k.private)
+	for _, f := range k.files {
+		c = c.WithFileKey(f.sfi, f.key)
+	}
+	return c
+}
+
+// Algorithms is the set of algorithms of the card, one of Cryptos.
+func (c *Card) Algorithms() string {
+	for _, name := range []string{c.Spec.Crypto, c.Product.Crypto} {
+		if name != "" {
+			return name
+		}
+	}
+	return CryptoRSA
+}
+
+// Optional are the applications that the cardholder may switch off and keep the rest.
+func (c *Card) Optional() (aids []emv.AID) {
+	for _, a := range c.Product.Applications {
+		if a.Optional {
+			aids = append(aids, a.aid())
+		}
+	}
+	return aids
 }
 
 // String names the card, never its number.
@@ -70,6 +117,9 @@ func (c Card) String() string { return "card " + c.Spec.Name + " " + c.PAN.Maske
 
 // Format prints String for every verb.
 func (c Card) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// MarshalText is String, which also keeps card data and the PIN out of JSON.
+func (c Card) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Number gives the card number of a card of the profile: the issuer's prefix, the serial, the check digit.
 func Number(issuer Issuer, spec CardSpec) (pan.Number, error) {
@@ -79,39 +129,32 @@ func Number(issuer Issuer, spec CardSpec) (pan.Number, error) {
 // cardsPerIssuer keeps card ids of different issuers apart, as bits of the id.
 const cardsPerIssuer = 10_000_000
 
-// Personalize makes one card of the profile with the keys of its issuer's HSM.
+// Personalize makes one card of the profile with the keys of its issuer's HSM. The error wraps ErrProfile when the profile is to blame.
 func (p *Profile) Personalize(name string, vault Vault, keys KeyNames) (*Card, error) {
 	spec, place, err := p.cardSpec(name)
 	if err != nil {
 		return nil, err
 	}
+	c := &Card{Spec: spec}
 	issuer, ok := p.Issuer(spec.Issuer)
 	if !ok {
 		return nil, fmt.Errorf("%w: card %q: no issuer %q", ErrProfile, name, spec.Issuer)
 	}
-	c := &Card{Spec: spec}
-	if c.PAN, err = Number(issuer, spec); err != nil {
-		return nil, fmt.Errorf("card %q: %w", name, err)
-	}
-	if c.Expiry, err = pan.ParseExpiry(spec.Expiry); err != nil {
-		return nil, fmt.Errorf("card %q: expiry: %w", name, err)
-	}
-	if c.PIN, err = pinblock.ParsePIN(spec.PIN); err != nil {
-		return nil, fmt.Errorf("card %q: PIN: %w", name, err)
-	}
-	icc := testkeys.ICC(place % (testkeys.ICCCount - 2))
-	if spec.LongKey {
-		icc = testkeys.ICCLarge(place % (testkeys.ICCLargeCount - 1))
-	}
-	suite := cryptogram.TDES()
-	if c.Crypto, err = loadKeys(vault, keys, suite, c, icc); err != nil {
-		return nil, fmt.Errorf("card %q: keys: %w", name, err)
-	}
-	if c.Image, err = p.image(c, issuer, suite, icc); err != nil {
-		return nil, fmt.Errorf("card %q: image: %w", name, err)
-	}
-	if c.Record, err = p.record(c, issuer, vault, keys); err != nil {
-		return nil, fmt.Errorf("card %q: record: %w", name, err)
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"product", func() (err error) { c.Product, err = p.Product(spec.Product); return err }},
+		{"carrier", func() (err error) { c.Carrier, err = p.Carrier(spec.Carrier); return err }},
+		{"number", func() (err error) { c.PAN, err = Number(issuer, spec); return err }},
+		{"expiry", func() (err error) { c.Expiry, err = pan.ParseExpiry(spec.Expiry); return err }},
+		{"PIN", func() (err error) { c.PIN, err = spec.pin(); return err }},
+		{"image", func() error { return p.applications(c, issuer, place, vault, keys) }},
+		{"record", func() error { return p.records(c, issuer, vault, keys) }},
+	} {
+		if err := step.do(); err != nil {
+			return nil, fmt.Errorf("card %q: %s: %w", name, step.name, err)
+		}
 	}
 	return c, nil
 }
@@ -128,56 +171,121 @@ func (p *Profile) cardSpec(name string) (CardSpec, int, error) {
 	return CardSpec{}, 0, fmt.Errorf("%w: no card %q", ErrProfile, name)
 }
 
-// loadKeys carries the card's own keys from the HSM onto the chip as a sealed image.
-func loadKeys(vault Vault, keys KeyNames, suite cryptogram.Suite, c *Card, icc oda.PrivateKey) (*card.SoftCrypto, error) {
-	sealed, err := vault.SealCardKeys(hsm.CardKeyRequest{
-		ACMaster: keys.MasterAC, MACMaster: keys.MasterMAC, ENCMaster: keys.MasterENC, Transport: keys.Transport,
-		PAN: c.PAN, Sequence: c.Spec.Sequence, Suite: suite,
-	})
+// keyStride keeps the TEST keys of a card's applications apart.
+const keyStride = 5
+
+// applications makes the image and the keys of all applications.
+func (p *Profile) applications(c *Card, issuer Issuer, place int, vault Vault, keys KeyNames) error {
+	algorithms, err := cryptoOf(c.Algorithms())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	loader, err := vault.CardLoader(keys.Transport)
-	if err != nil {
-		return nil, err
+	c.Image = card.Image{Historical: []byte(c.Carrier.Historical), Interfaces: c.Carrier.Offers()}
+	if c.Spec.Carrier == "" {
+		c.Image.Interfaces = 0
 	}
-	own, err := loader.Unseal(sealed, c.PAN, c.Spec.Sequence)
-	if err != nil {
-		return nil, err
+	var ring card.Keyring
+	for i, of := range c.Product.Applications {
+		m := &making{profile: p, product: of, spec: c.Spec, issuer: issuer, number: c.PAN, expiry: c.Expiry, suite: algorithms.suite, place: i,
+			chain:   p.chain(algorithms.algorithm, ridOf(of.aid()), issuer, place+keyStride*i, c.Spec.LongKey),
+			contact: c.Spec.Carrier != "" && c.Image.Interfaces&card.Contact != 0}
+		if m.linked() {
+			m.spec.Serial = linkedSerial(c.Spec.Serial)
+			if m.number, err = Number(issuer, m.spec); err != nil {
+				return err
+			}
+		}
+		own, err := m.load(vault, keys)
+		if err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		if err := m.make(); err != nil {
+			return fmt.Errorf("application %d: %w", i+1, err)
+		}
+		c.keys, ring = append(c.keys, own), append(ring, own.crypto())
+		c.Image.Applications = append(c.Image.Applications, m.application)
+		c.Image.State.Applications[i] = m.state
 	}
-	return card.NewSoftCrypto(suite, own, icc), nil
+	if c.Crypto = ring; len(ring) == 1 {
+		c.Crypto = ring[0]
+	}
+	return nil
 }
 
-func (p *Profile) record(c *Card, issuer Issuer, vault Vault, keys KeyNames) (Record, error) {
-	spec := c.Spec
+// load carries the application's own keys from the HSM onto the chip as sealed images.
+func (m *making) load(vault Vault, keys KeyNames) (chipKeys, error) {
+	loader, err := vault.CardLoader(keys.Transport)
+	if err != nil {
+		return chipKeys{}, err
+	}
+	masters, err := keys.masters(m.suite)
+	if err != nil {
+		return chipKeys{}, err
+	}
+	carry := func(sequence string) (cryptogram.CardKeys, error) {
+		sealed, err := vault.SealCardKeys(hsm.CardKeyRequest{
+			ACMaster: masters.AC, MACMaster: masters.MAC, ENCMaster: masters.ENC, Transport: keys.Transport, PAN: m.number, Sequence: sequence, Suite: m.suite,
+		})
+		if err != nil {
+			return cryptogram.CardKeys{}, err
+		}
+		return loader.Unseal(sealed, m.number, sequence)
+	}
+	own := chipKeys{suite: m.suite, private: m.chain.private}
+	if own.card, err = carry(m.spec.Sequence); err != nil {
+		return chipKeys{}, err
+	}
+	// No public source says where the opening key of a merchants' file comes from. Here it is the ENC key with the file in the place of the sequence number.
+	for _, sfi := range m.product.Files {
+		opening, err := carry(fmt.Sprintf("%02d", sfi))
+		if err != nil {
+			return chipKeys{}, err
+		}
+		own.files = append(own.files, fileKey{byte(sfi), opening.ENC})
+	}
+	return own, nil
+}
+
+// records writes what the issuer keeps: one record for each account.
+func (p *Profile) records(c *Card, issuer Issuer, vault Vault, keys KeyNames) error {
+	var err error
+	if c.Record, err = p.record(c, c.Spec, c.PAN, issuer, vault, keys); err != nil {
+		return err
+	}
+	for _, of := range c.Product.Applications {
+		if of.Account != "linked" {
+			continue
+		}
+		spec := c.Spec
+		spec.Serial, spec.Name, spec.Balance, spec.Purse, spec.Credit = linkedSerial(spec.Serial), spec.Name+"/"+of.Label, spec.LinkedBalance, spec.LinkedPurse, ""
+		number, err := Number(issuer, spec)
+		if err != nil {
+			return err
+		}
+		linked, err := p.record(c, spec, number, issuer, vault, keys)
+		if err != nil {
+			return err
+		}
+		linked.Product = "e-cash"
+		c.Linked = append(c.Linked, linked)
+	}
+	return nil
+}
+
+func (p *Profile) record(c *Card, spec CardSpec, number pan.Number, issuer Issuer, vault Vault, keys KeyNames) (Record, error) {
 	r := Record{
-		Card: int64(spec.Serial) % cardsPerIssuer, Name: spec.Name, Issuer: issuer.Institution, Masked: c.PAN.Masked(), Sequence: spec.Sequence,
-		Expiry: spec.Expiry, Product: spec.Product, Currency: p.Money().Number(), NoPIN: spec.NoPIN, TapMinor: p.minor(spec.TapLimit),
+		Card: int64(spec.Serial) % cardsPerIssuer, Name: spec.Name, Issuer: issuer.Institution, Masked: number.Masked(), Sequence: spec.Sequence,
+		Expiry: spec.Expiry, Product: c.Product.Account, Currency: p.Money().Number(), NoPIN: spec.NoPIN, TapMinor: p.minor(spec.TapLimit),
 		DayMinor: p.minor(spec.DayLimit), DayCount: spec.DayCount, NoPINDayMinor: p.minor(spec.NoPINDayLimit), OpeningMinor: p.minor(spec.Balance),
 		CreditMinor: p.minor(spec.Credit), PurseMinor: p.minor(spec.Purse),
 	}
 	var err error
-	if r.Fingerprint, err = vault.PANFingerprint(keys.Fingerprint, c.PAN); err != nil {
+	if r.Fingerprint, err = vault.PANFingerprint(keys.Fingerprint, number); err != nil {
 		return Record{}, err
 	}
-	if r.SealedPAN, err = vault.SealPAN(keys.PANSeal, c.PAN); err != nil {
+	if r.SealedPAN, err = vault.SealPAN(keys.PANSeal, number); err != nil {
 		return Record{}, err
 	}
-	r.PINReference, err = vault.NewPINReference(keys.PINReference, c.PIN, c.PAN)
+	r.PINReference, err = vault.NewPINReference(keys.PINReference, c.PIN, number)
 	return r, err
-}
-
-// product is what the cards of a kind have in common.
-type product struct {
-	aid        emv.AID
-	label      string
-	processing emv.AdditionalProcessing
-}
-
-// products by name. All check low-value offline payments against the purse, keep a log of them and know online PIN and signature; the additional
-// processing bytes are those of [REF 1.6], with the log switched on.
-var products = map[string]product{
-	"debit":  {emv.AIDDebit, "TAPNET DEBIT", emv.AdditionalProcessing{0x99, 0x10, 0xF0, 0x00}},
-	"credit": {emv.AIDCredit, "TAPNET CREDIT", emv.AdditionalProcessing{0x19, 0x10, 0xF0, 0x00}},
-	"e-cash": {emv.AIDElectronicCash, "TAPNET E-CASH", emv.AdditionalProcessing{0x99, 0x10, 0xF0, 0x00}},
 }

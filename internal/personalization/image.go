@@ -8,30 +8,29 @@ import (
 	"tapnet/emv"
 	"tapnet/emv/cryptogram"
 	"tapnet/emv/oda"
-	"tapnet/internal/testkeys"
+	"tapnet/glossary"
+	"tapnet/money"
 	"tapnet/pan"
 	"tapnet/tlv"
 )
 
-// The files of a card. The last record of an approved payment is that of lastFile; reading it commits the payment [REF 2.4].
+// The files of a card. The last record of an approved payment is that of lastFile; reading it commits the payment [REF 2.4]. actionFile has the action codes
+// of the contact dialogue, 1 for the account and 2 for electronic cash; no certificate covers them, so that one serves both.
 const (
-	issuerFile, cardFile, dataFile, lastFile = 1, 2, 3, 4
-	logFile                                  = 0x0B
+	issuerFile, cardFile, dataFile, lastFile, actionFile = 1, 2, 3, 4, 5
+	logFile, loadLogFile                                 = 0x0B, 0x0C
 )
 
 // The data lists: what a payment needs, plus time and merchant for the card's log [REF 1.3] [REF 1.11].
 const (
-	pdolHex      = "9F66049F7A019F02069F03069F1A0295055F2A029A039F21039C019F37049F4E14"
-	logFormatHex = "9A039F21039F02069F03069F1A025F2A029F4E149C019F3602"
-)
-
-// Limits of the purse [REF 1.3]: the ceiling of 1,000.00 and the single payment up to it are the regulation's; below the reset threshold the card goes
-// online to be loaded. The CVM limit is the card's own no-PIN limit.
-const (
-	purseCeilingMinor = 100_000
-	purseSingleMinor  = 100_000
-	purseResetMinor   = 1_000
-	cardCVMMinor      = 100_000
+	pdolHex          = "9F66049F7A019F02069F03069F1A0295055F2A029A039F21039C019F37049F4E14"
+	extendedPDOLHex  = "DF6001"
+	logFormatHex     = "9A039F21039F02069F03069F1A025F2A029F4E149C019F3602"
+	loadLogFormatHex = "9A039F21039F1A029F4E149F3602"
+	contactPDOLHex   = "9F7A019F02065F2A02"
+	cdol1Hex         = "9F02069F03069F1A0295055F2A029A039F21039C019F37049F4E14"
+	cdol2Hex         = "8A02" + cdol1Hex
+	ddolHex          = "9F3704"
 )
 
 func unhex(s string) []byte {
@@ -50,84 +49,170 @@ func dol(s string) emv.DOL {
 	return list
 }
 
-// image builds what goes onto the chip: one payment application with certificates and purse.
-func (p *Profile) image(c *Card, issuer Issuer, suite cryptogram.Suite, icc oda.PrivateKey) (card.Image, error) {
-	kind, ok := products[c.Spec.Product]
-	if !ok {
-		return card.Image{}, fmt.Errorf("%w: no product %q", ErrProfile, c.Spec.Product)
-	}
-	track2, err := pan.NewTrack2(c.PAN, c.Expiry, "201", "0000000")
-	if err != nil {
-		return card.Image{}, err
-	}
-	aip := emv.AIP{0x7C, 0x00}
-	records, err := p.records(c, issuer, aip, icc)
-	if err != nil {
-		return card.Image{}, err
-	}
-	application := card.Application{
-		AID: kind.aid, Label: kind.label, PreferredName: kind.label, CodeTable: 1, Language: "zh", Priority: 1, PDOL: dol(pdolHex), AIP: aip,
-		OfflineAFL: emv.AFL{
-			{SFI: issuerFile, First: 2, Last: 2}, {SFI: cardFile, First: 1, Last: 1}, {SFI: dataFile, First: 1, Last: 1, ODA: 1}, {SFI: lastFile, First: 1, Last: 1},
-		},
-		Track2: track2, Sequence: c.Spec.Sequence, Holder: c.Spec.Holder, Currency: p.Money(), Processing: kind.processing, DKI: 1, CVN: cryptogram.CVN01,
-		Algorithm: suite.AlgorithmID(), IDD: emv.IDDBalance, FDDA01: !c.Spec.FDDA00, Records: records,
-		Log: card.LogLayout{SFI: logFile, Format: dol(logFormatHex)},
-	}
-	application.Objects.Set(emv.TagDefaultAction, []byte{0xC0, 0x00})
-	application.Objects.Set(emv.TagIssuerCountryCard, []byte{0x01, 0x56})
-	image := card.Image{Historical: []byte("tapnet"), Applications: []card.Application{application}}
-	// Counter and last online counter of 1: the card has been tried at the bureau, so it is no "new card".
-	image.State.Applications[0] = card.ApplicationState{
-		ATC: 1, LastOnlineATC: 1, PINTries: 3,
-		Purses: [2]card.Purse{{
-			Balance: p.minor(c.Spec.Purse), BalanceLimit: purseCeilingMinor, SingleLimit: purseSingleMinor, ResetThreshold: purseResetMinor, CVMLimit: cardCVMMinor,
-		}},
-	}
-	return image, nil
+// pinTries is how often a wrong PIN may be entered; three is the practice of the trade.
+const pinTries = 3
+
+// making is one application being made.
+type making struct {
+	profile *Profile
+	product ProductApplication
+	spec    CardSpec
+	issuer  Issuer
+	number  pan.Number
+	expiry  pan.Expiry
+	suite   cryptogram.Suite
+	chain   chain
+	place   int
+	contact bool // the carrier has contacts and the product uses them
+
+	application card.Application
+	state       card.ApplicationState
 }
 
-// records writes the certificates and the data they cover [EMV B2 6.4].
-func (p *Profile) records(c *Card, issuer Issuer, aip emv.AIP, icc oda.PrivateKey) ([]card.Record, error) {
-	var data emv.Data
-	data.Set(emv.TagPAN, c.PAN.BCD())
-	data.Set(emv.TagExpiryDate, unhex(c.Expiry.LastDay().Format("060102")))
-	data.Set(emv.TagEffectiveDate, unhex("250101"))
-	data.Set(emv.TagIssuerCountry, unhex("0156"))
-	data.Set(emv.TagUsageControl, unhex("FF00"))
-	data.Set(emv.TagCVMList, unhex("000000000000000042031F00"))
+// make builds the application and the state it starts with.
+func (m *making) make() error {
+	track2, err := pan.NewTrack2(m.number, m.expiry, "201", "0000000")
+	if err != nil {
+		return err
+	}
+	a, of := &m.application, m.product
+	*a = card.Application{
+		AID: of.aid(), Label: of.Label, PreferredName: of.Label, CodeTable: 1, Language: "zh", Priority: byte(m.place + 1), PDOL: dol(pdolHex), AIP: emv.AIP{0x7C, 0x00},
+		Track2: track2, Sequence: m.spec.Sequence, Holder: m.spec.Holder, Currency: m.profile.Money(), DKI: 1, CVN: cryptogram.CVN01,
+		Algorithm: m.suite.AlgorithmID(), IDD: issuerData[of.IssuerData], FDDA01: !m.spec.FDDA00, NoContactless: of.NoContactless,
+		DeclineWithoutCVM: of.DeclineWithoutCVM, Log: card.LogLayout{SFI: logFile, Format: dol(logFormatHex)},
+	}
+	copy(a.Processing[:], of.Processing)
+	copy(a.CTQ[:], of.CTQ)
+	copy(a.Extended[:], of.Extended)
+	if of.Language != "" {
+		a.Language = of.Language
+	}
+	if of.Priority > 0 {
+		a.Priority = byte(of.Priority)
+	}
+	if of.Nameless {
+		a.Holder = ""
+	}
+	if _, known := a.AID.Kernel(); !known {
+		a.Kernel = []byte{emv.KernelUnionPay} // no terminal could guess it from an operator's own identifier
+	}
+	for _, w := range of.Withhold {
+		a.Withhold |= withholdable[w]
+	}
+	a.Objects.Set(emv.TagDefaultAction, []byte{0xC0, 0x00})
+	a.Objects.Set(emv.TagIssuerCountryCard, []byte{0x01, 0x56})
+	// Counter and last online counter of 1: the card has been tried at the bureau, so it is no "new card".
+	m.state = card.ApplicationState{ATC: 1, LastOnlineATC: 1, PINTries: pinTries}
+	for _, step := range [...]func() error{m.purses, m.contactless, m.extended, m.dialogue} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// purses fills the purses [REF 1.3]. The limit for payments without verification is the card's also where it has no purse.
+func (m *making) purses() error {
+	s, of := &m.state, m.product
+	currency := m.profile.Money()
+	held, second := m.spec.Purse, m.spec.SecondPurse
+	if m.linked() {
+		held, second = m.spec.LinkedPurse, ""
+	}
+	var err error
+	if s.Purses[0], err = m.purse(of.Purse, of.CVMLimit, held, currency); err != nil || of.SecondPurse == nil {
+		return err
+	}
+	if m.application.SecondCurrency, err = money.ParseCurrency(of.SecondPurse.Currency); err != nil {
+		return err
+	}
+	s.Purses[1], err = m.purse(of.SecondPurse, of.SecondPurse.CVMLimit, second, m.application.SecondCurrency)
+	return err
+}
+
+func (m *making) purse(of *ProductPurse, cvmLimit, held string, c money.Currency) (p card.Purse, err error) {
+	amount := func(text string) int64 {
+		minor, failed := minorIn(text, c)
+		if failed != nil && err == nil {
+			err = failed
+		}
+		return minor
+	}
+	p.CVMLimit = amount(cvmLimit)
+	if of != nil {
+		p.Balance, p.BalanceLimit, p.SingleLimit, p.ResetThreshold = amount(held), amount(of.Ceiling), amount(of.Single), amount(of.Reset)
+	}
+	if err == nil && amount(held) > p.BalanceLimit {
+		return p, &Fault{
+			What: glossary.Term{EN: "the purse cannot hold so much money", ZH: "电子钱包放不下这笔金额"},
+			Why:  glossary.Term{EN: fmt.Sprintf("%s of at most %s", held, money.New(p.BalanceLimit, c)), ZH: fmt.Sprintf("金额%s，上限%s", held, money.New(p.BalanceLimit, c))},
+			Next: glossary.Term{EN: "put less money on the card, or choose a product with a larger purse", ZH: "请减少金额，或选用钱包上限更高的产品"},
+		}
+	}
+	return p, err
+}
+
+func (m *making) linked() bool { return m.product.Account == "linked" }
+
+// data is what certificates of a dialogue cover.
+func (m *making) data(cvmList []byte) emv.Data {
+	var d emv.Data
+	d.Set(emv.TagPAN, m.number.BCD())
+	d.Set(emv.TagExpiryDate, unhex(m.expiry.LastDay().Format("060102")))
+	d.Set(emv.TagEffectiveDate, unhex("250101"))
+	d.Set(emv.TagIssuerCountry, unhex("0156"))
+	d.Set(emv.TagUsageControl, unhex("FF00"))
+	d.Set(emv.TagCVMList, cvmList)
+	return d
+}
+
+// contactless writes the records of an offline payment: certificates and the data they cover [EMV B2 6.4]. A product without a purse never pays offline.
+func (m *making) contactless() error {
+	if m.product.Purse == nil {
+		return nil
+	}
+	a := &m.application
+	data := m.data(m.product.RecordCVMList.or("000000000000000042031F00"))
 	data.Set(emv.TagIACDefault, unhex("D8609CA800"))
 	data.Set(emv.TagIACDenial, unhex("0010800000"))
 	data.Set(emv.TagIACOnline, unhex("D8689CF800"))
-	data.Set(emv.TagPANSequence, unhex(c.Spec.Sequence))
-	data.Set(emv.TagCardVersion, unhex(cardVersion(c.Spec)))
-	data.Set(emv.TagSDATagList, []byte{byte(emv.TagAIP)})
+	m.covered(&data)
 	body := data.Bytes()
-	static, err := oda.StaticData([]oda.Record{{SFI: dataFile, Body: body}}, aip[:], []byte{byte(emv.TagAIP)})
+	issuerBody, err := issuerRecord(m.chain, m.issuer, m.expiry)
+	if err != nil {
+		return err
+	}
+	own, err := m.certificate(body, a.AIP)
+	if err != nil {
+		return err
+	}
+	a.Records = append(a.Records,
+		card.Record{SFI: issuerFile, Number: 2, Body: issuerBody}, card.Record{SFI: cardFile, Number: 1, Body: own},
+		card.Record{SFI: dataFile, Number: 1, Body: body}, card.Record{SFI: lastFile, Number: 1, Body: tlv.Append(nil, emv.TagECAuthCode, []byte("ECC001"))})
+	a.OfflineAFL = emv.AFL{
+		{SFI: issuerFile, First: 2, Last: 2}, {SFI: cardFile, First: 1, Last: 1}, {SFI: dataFile, First: 1, Last: 1, ODA: 1}, {SFI: lastFile, First: 1, Last: 1},
+	}
+	return nil
+}
+
+// covered adds what every list of certified data ends with.
+func (m *making) covered(data *emv.Data) {
+	data.Set(emv.TagPANSequence, unhex(m.spec.Sequence))
+	data.Set(emv.TagCardVersion, unhex(cardVersion(m.spec)))
+	data.Set(emv.TagSDATagList, []byte{byte(emv.TagAIP)})
+}
+
+func (m *making) static(body []byte, aip emv.AIP) ([]byte, error) {
+	return oda.StaticData([]oda.Record{{SFI: dataFile, Body: body}}, aip[:], []byte{byte(emv.TagAIP)})
+}
+
+func (m *making) certificate(body []byte, aip emv.AIP) ([]byte, error) {
+	static, err := m.static(body, aip)
 	if err != nil {
 		return nil, err
 	}
-	issuerRecord, err := p.issuerRecord(issuer, c.Expiry)
-	if err != nil {
-		return nil, err
-	}
-	certificate, remainder, err := oda.MakeICCCertificate(testkeys.Issuer(issuer.Key), oda.ICCCertSpec{
-		PAN: c.PAN, Expiry: c.Expiry, Serial: [3]byte{0, 1, byte(c.Spec.Serial)}, Public: icc.Public(), Static: static,
-	})
-	if err != nil {
-		return nil, err
-	}
-	own := tlv.Append(nil, emv.TagICCCertificate, certificate)
-	own = tlv.Append(own, emv.TagICCExponent, icc.Public().Exponent())
-	if len(remainder) > 0 {
-		own = tlv.Append(own, emv.TagICCRemainder, remainder)
-	}
-	return []card.Record{
-		{SFI: issuerFile, Number: 2, Body: issuerRecord},
-		{SFI: cardFile, Number: 1, Body: own},
-		{SFI: dataFile, Number: 1, Body: body},
-		{SFI: lastFile, Number: 1, Body: tlv.Append(nil, emv.TagECAuthCode, []byte("ECC001"))},
-	}, nil
+	return cardRecord(m.chain, m.number, m.expiry, m.spec.Serial, static)
 }
 
 // cardVersion is 9F08: a terminal holds version 0030 to the new dynamic signature [REF 2.6].
@@ -138,22 +223,31 @@ func cardVersion(spec CardSpec) string {
 	return "0030"
 }
 
-// issuerRecord holds the issuer's certificate under the TEST authority.
-func (p *Profile) issuerRecord(issuer Issuer, valid pan.Expiry) ([]byte, error) {
-	public := testkeys.Issuer(issuer.Key).Public()
-	certificate, remainder, err := oda.MakeIssuerCertificate(testkeys.CA(p.AuthorityKey), oda.IssuerCertSpec{
-		IIN: issuer.Prefix, Expiry: valid, Serial: [3]byte{0, 0, byte(issuer.Key + 1)}, Public: public,
-	})
+// extended gives the application its merchant files [REF 2.8].
+func (m *making) extended() error {
+	a := &m.application
+	if len(m.product.Files) == 0 {
+		return nil
+	}
+	a.PDOL = dol(pdolHex + extendedPDOLHex)
+	for _, sfi := range m.product.Files {
+		a.Files = append(a.Files, card.ExtendedFile{SFI: byte(sfi)})
+	}
+	limit, err := money.Parse(orZero(m.product.SegmentLimit), m.profile.Money())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	body := tlv.Append(nil, emv.TagCAIndex, []byte{testkeys.CAKey(p.AuthorityKey).Index})
-	body = tlv.Append(body, emv.TagIssuerExponent, public.Exponent())
-	if len(remainder) > 0 {
-		body = tlv.Append(body, emv.TagIssuerRemainder, remainder)
+	value, err := limit.BCD()
+	if err != nil {
+		return fmt.Errorf("limit of segmented deduction: %w", err)
 	}
-	return tlv.Append(body, emv.TagIssuerCertificate, certificate), nil
+	a.Objects.Set(emv.TagSegmentLimit, value[:])
+	return nil
 }
 
-// Authority is the TEST certification authority of the profile, as terminals know it.
-func (p *Profile) Authority() oda.CAKey { return testkeys.CAKey(p.AuthorityKey) }
+func orZero(amount string) string {
+	if amount == "" {
+		return "0"
+	}
+	return amount
+}

@@ -1,13 +1,10 @@
 package personalization
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"tapnet/money"
 	"tapnet/pan"
@@ -27,6 +24,8 @@ type Profile struct {
 	Acquirer     Acquirer   `toml:"acquirer"`
 	Merchants    []Merchant `toml:"merchant"`
 	Cards        []CardSpec `toml:"card"`
+	Products     []Product  `toml:"product"` // besides those that come with the program
+	Carriers     []Carrier  `toml:"carrier"`
 }
 
 // Issuer is a bank that issues cards.
@@ -60,10 +59,13 @@ type Merchant struct {
 
 // CardSpec describes one card.
 type CardSpec struct {
-	Name     string `toml:"name"`
-	Holder   string `toml:"holder"`
-	Issuer   string `toml:"issuer"` // institution id
-	Product  string `toml:"product"`
+	Name    string `toml:"name"`
+	Holder  string `toml:"holder"`
+	Issuer  string `toml:"issuer"` // institution id
+	Product string `toml:"product"`
+	// Carrier is what the card is made of; "" is a plain card that speaks contactless QuickPass and nothing else.
+	Carrier  string `toml:"carrier"`
+	Crypto   string `toml:"crypto"` // algorithms; "" is what the product says
 	Serial   int    `toml:"serial"` // makes the card number unique within the issuer
 	Sequence string `toml:"sequence"`
 	Expiry   string `toml:"expiry"` // YYMM
@@ -71,9 +73,14 @@ type CardSpec struct {
 	Balance  string `toml:"balance"` // money on the account
 	Credit   string `toml:"credit"`  // credit line
 	Purse    string `toml:"purse"`   // money on the chip
-	NoPIN    bool   `toml:"no_pin"`  // small payments without PIN
-	LongKey  bool   `toml:"long_key"`
-	FDDA00   bool   `toml:"fdda00"` // the card knows the old dynamic signature only
+	// SecondPurse is money on the chip in the product's second currency.
+	SecondPurse string `toml:"second_purse"`
+	// LinkedBalance and LinkedPurse are the money of an application with an account of its own.
+	LinkedBalance string `toml:"linked_balance"`
+	LinkedPurse   string `toml:"linked_purse"`
+	NoPIN         bool   `toml:"no_pin"` // small payments without PIN
+	LongKey       bool   `toml:"long_key"`
+	FDDA00        bool   `toml:"fdda00"` // the card knows the old dynamic signature only
 	// Limits of the bank; "" is none.
 	TapLimit      string `toml:"tap_limit"`
 	DayLimit      string `toml:"day_limit"`
@@ -98,19 +105,14 @@ func Load(name string) (*Profile, error) {
 
 // Parse reads a profile. Unknown keys are errors.
 func Parse(text []byte) (*Profile, error) {
-	if len(text) > maxProfileBytes {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrProfile, len(text), maxProfileBytes)
-	}
 	var p Profile
-	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
-	if err := decoder.Decode(&p); err != nil {
-		var strict *toml.StrictMissingError
-		if errors.As(err, &strict) {
-			return nil, fmt.Errorf("%w: unknown keys:\n%s", ErrProfile, strict.String())
-		}
-		return nil, fmt.Errorf("%w: %w", ErrProfile, err)
+	if err := strictly(text, &p); err != nil {
+		return nil, err
 	}
 	if err := p.check(); err != nil {
+		if errors.Is(err, ErrProfile) {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%w: %w", ErrProfile, err)
 	}
 	return &p, nil
@@ -137,6 +139,16 @@ func (p *Profile) check() error {
 	}
 	if err := p.checkMerchants(); err != nil {
 		return err
+	}
+	for i := range p.Products {
+		if err := p.Products[i].check(); err != nil {
+			return err
+		}
+	}
+	for i := range p.Carriers {
+		if err := p.Carriers[i].check(); err != nil {
+			return err
+		}
 	}
 	return p.checkCards()
 }
@@ -169,30 +181,85 @@ func (p *Profile) checkCards() error {
 	names, numbers := map[string]bool{}, map[string]bool{}
 	for _, c := range p.Cards {
 		number := fmt.Sprintf("%s/%d", c.Issuer, c.Serial)
-		if c.Name == "" || names[c.Name] || numbers[number] || c.Serial < 1 || c.Serial > 9_999_999 {
-			return fmt.Errorf("card %q: name and serial (1 to 9999999) must be its own", c.Name)
+		if c.Name == "" || names[c.Name] || numbers[number] || c.Serial < 1 || c.Serial > maxSerial {
+			return fmt.Errorf("card %q: name and serial (1 to %d) must be its own", c.Name, maxSerial)
 		}
 		names[c.Name], numbers[number] = true, true
-		if _, ok := p.Issuer(c.Issuer); !ok {
-			return fmt.Errorf("card %q: no issuer %q", c.Name, c.Issuer)
+		if err := p.checkCard(c); err != nil {
+			return err
 		}
-		if _, ok := products[c.Product]; !ok {
-			return fmt.Errorf("card %q: no product %q", c.Name, c.Product)
+		product, err := p.Product(c.Product)
+		if err != nil {
+			return fmt.Errorf("card %q: %w", c.Name, err)
 		}
-		if _, err := pan.ParseExpiry(c.Expiry); err != nil {
-			return fmt.Errorf("card %q: expiry: %w", c.Name, err)
+		if !product.linked() {
+			continue
 		}
-		if _, err := pinblock.ParsePIN(c.PIN); err != nil {
-			return fmt.Errorf("card %q: PIN: %w", c.Name, err)
+		// The account of its own has the serial from the other end of the range.
+		if number := fmt.Sprintf("%s/%d", c.Issuer, linkedSerial(c.Serial)); numbers[number] {
+			return fmt.Errorf("card %q: serial %d is needed for its second account", c.Name, linkedSerial(c.Serial))
 		}
-		for _, amount := range []string{c.Balance, c.Credit, c.Purse, c.TapLimit, c.DayLimit, c.NoPINDayLimit} {
-			if _, err := p.Minor(amount); err != nil {
-				return fmt.Errorf("card %q: %w", c.Name, err)
-			}
+		numbers[fmt.Sprintf("%s/%d", c.Issuer, linkedSerial(c.Serial))] = true
+	}
+	return nil
+}
+
+const maxSerial = 9_999_999
+
+// linkedSerial numbers the second account of a card.
+func linkedSerial(serial int) int { return maxSerial + 1 - serial }
+
+func (p *Profile) checkCard(c CardSpec) error {
+	if _, ok := p.Issuer(c.Issuer); !ok {
+		return fmt.Errorf("card %q: no issuer %q", c.Name, c.Issuer)
+	}
+	if _, err := p.Carrier(c.Carrier); err != nil {
+		return fmt.Errorf("card %q: %w", c.Name, err)
+	}
+	if _, err := cryptoOf(c.Crypto); err != nil {
+		return fmt.Errorf("card %q: %w", c.Name, err)
+	}
+	if _, err := pan.ParseExpiry(c.Expiry); err != nil {
+		return fmt.Errorf("card %q: expiry: %w", c.Name, err)
+	}
+	if _, err := c.pin(); err != nil {
+		return fmt.Errorf("card %q: PIN: %w", c.Name, err)
+	}
+	for _, amount := range []string{c.Balance, c.Credit, c.Purse, c.SecondPurse, c.LinkedBalance, c.LinkedPurse, c.TapLimit, c.DayLimit, c.NoPINDayLimit} {
+		if _, err := p.Minor(amount); err != nil {
+			return fmt.Errorf("card %q: %w", c.Name, err)
 		}
 	}
 	return nil
 }
+
+func (c CardSpec) pin() (pinblock.PIN, error) { return pinblock.ParsePIN(c.PIN) }
+
+// Product finds a product: the world's own, or one that comes with the program.
+func (p *Profile) Product(name string) (Product, error) {
+	for _, own := range p.Products {
+		if own.Name == name {
+			return own, nil
+		}
+	}
+	return FindProduct(name)
+}
+
+// Carrier finds a carrier likewise; "" is the plain one.
+func (p *Profile) Carrier(name string) (Carrier, error) {
+	if name == "" {
+		return plain, nil
+	}
+	for _, own := range p.Carriers {
+		if own.Name == name {
+			return own, nil
+		}
+	}
+	return FindCarrier(name)
+}
+
+// plain is the carrier of a card that names none.
+var plain = Carrier{Interfaces: []string{nameContactless}, Air: InductiveAir, Power: powerReader, Historical: "tapnet", Waiting: 9, Frame: 8, WakeMS: 5, CommandMS: 8, Speed: 10_000}
 
 // Issuer finds an issuer by institution id.
 func (p *Profile) Issuer(id string) (Issuer, bool) {
@@ -224,19 +291,7 @@ func (p *Profile) Money() money.Currency {
 }
 
 // Minor reads an amount of the profile in minor units; "" is zero. Negative amounts are refused.
-func (p *Profile) Minor(amount string) (int64, error) {
-	if amount == "" {
-		return 0, nil
-	}
-	a, err := money.Parse(amount, p.Money())
-	if err != nil {
-		return 0, fmt.Errorf("amount %q: %w", amount, err)
-	}
-	if a.Minor() < 0 {
-		return 0, fmt.Errorf("amount %q is negative", amount)
-	}
-	return a.Minor(), nil
-}
+func (p *Profile) Minor(amount string) (int64, error) { return minorIn(amount, p.Money()) }
 
 // minor reads an amount that check has already accepted.
 func (p *Profile) minor(amount string) int64 {

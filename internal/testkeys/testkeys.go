@@ -1,11 +1,13 @@
-// Package testkeys is a committed pool of TEST RSA keys in the sizes of a payment network: certification authorities
+// Package testkeys is a committed pool of TEST keys: RSA in the sizes of a payment network: certification authorities
 // of 1408 bits, issuers of 1152, cards of 1024, and a few cards of 1152 bits whose signature no longer fits into the
 // answer to GET PROCESSING OPTIONS [REF 2.3]. Most have the exponent 3, the last of each kind 65537.
 //
 // The standard library makes no keys with exponent 3 and none from a seed, hence the pool. The program
 // testdata/generate.go writes keys.txt, the same on every run. The private halves are public: nothing that matters may rest on them.
 //
-// The pool is not for production, and it does not make new keys.
+// Beside them is a pool of SM2 keys, made from labels alone (keys-sm2.txt).
+//
+// The pools are not for production, and they do not make new keys.
 package testkeys
 
 import (
