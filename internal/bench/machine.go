@@ -29,7 +29,7 @@ func MachineOf(dir string) (Machine, error) {
 		return Machine{}, fmt.Errorf("bench: look at the file system: %w", err)
 	}
 	return Machine{
-		Cores: runtime.GOMAXPROCS(0), CPU: processor(), OS: system(), Go: runtime.Version(), FileSystem: fs, Memory: memory, Load: load(),
+		Cores: runtime.NumCPU(), CPU: processor(), OS: system(), Go: runtime.Version(), FileSystem: fs, Memory: memory, Load: load(),
 	}, nil
 }
 

@@ -65,10 +65,10 @@ func (s *Store) FindName(ctx context.Context, name [16]byte) (c journal.Cell, fo
 	if f == nil {
 		return c, false, err
 	}
-	found, err = lender(f.look).first(ctx, "find cell by name", findNameSQL, func(stmt *sqlite.Stmt) {
-		stmt.BindInt64(1, placeOf(0, name))
-		stmt.BindBytes(2, name[:])
-	}, func(stmt *sqlite.Stmt) error { return scanCell(stmt, &c) })
+	err = f.look(ctx, func(*sqlite.Conn) error {
+		found, err = f.findName(name, &c)
+		return err
+	})
 	return c, found, err
 }
 
