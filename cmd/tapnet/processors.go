@@ -5,9 +5,9 @@ import (
 	"runtime"
 )
 
-// spareProcessor lets one more goroutine run at a time than there are processors, unless the environment says how many. What decides how long an answer takes is
-// one goroutine that comes back from the disk a thousand times a second; with all processors taken it would wait behind dozens of others each time, while the
-// kernel, which knows that it has slept, lets it in at once. It costs a busy machine next to nothing.
+// spareProcessor lets one more goroutine run at a time than there are processors, unless the environment says how many. What decides how long an
+// answer takes is one goroutine that comes back from the disk a thousand times a second; with all processors taken it would wait behind dozens of
+// others each time, while the kernel, which knows that it has slept, lets it in at once. It costs a busy machine next to nothing.
 func spareProcessor() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
