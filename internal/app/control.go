@@ -69,7 +69,8 @@ func (n *Network) ServeControl(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
 	}
 	server := &http.Server{
-		Handler: n.readerHandler(ctx, n.bureauHandler(n.controlHandler())), ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
+		Handler:           n.readerHandler(ctx, n.bureauHandler(n.controlHandler())),
+		ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
 		ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelWarn),
 	}
 	var stopped sync.WaitGroup

@@ -63,7 +63,7 @@ func (n *Network) newIssuerAt(member, institution string, ring *keyring.Ring) (*
 	return issuer.New(issuer.Deps{
 		Institution: member, Vault: n.vaults[institution], Calendar: calendar(), Currency: n.currencyNumber(),
 		Keys: issuer.KeyNames{
-			MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: ring.PINKey,
+			MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, MasterENC: keyMasterENC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: ring.PINKey,
 		},
 	})
 }

@@ -44,6 +44,7 @@ func (i *Issuer) advice(now time.Time, ev *journal.Event, m *unionpay.FinancialR
 	second, asked := r.cvr.Second()
 	if reason == AdviceNoted && asked && second.Type() == emv.AAC && r.original.held {
 		row := i.row(m, r)
+		row.ATC = 0 // used by the payment
 		hold, _ := i.state.book.Hold(r.original.seq)
 		row.Kind, row.Payment, row.Note, row.Reason = journal.Reversed, key, []byte(key), uint16(CardDeclined)
 		row.Phase, row.Resolves = ledger.Void, r.original.seq

@@ -220,10 +220,10 @@ func (s *state) changed(c *Card, seq uint64) {
 	s.cache.waiting.add(c, seq)
 }
 
-// Slices of write-back. One in eight rows' worth keeps up with cards that pay more than once between two sweeps, which is what cards do; more is written when
+// Slices of write-back. One in four rows' worth keeps up with cards that pay more than once between two sweeps, which is what cards do; more is written when
 // half of memory waits.
 const (
-	sliceShare   = 8 // rows for each card written back
+	sliceShare   = 4 // rows for each card written back
 	sliceMax     = 256
 	pressedShare = 1
 	pressedMax   = 1024

@@ -9,5 +9,9 @@
 // Invariants: a refusal is a Decision, not an error. One reason per rule, in order of precedence (reasons.go). A counter of a card is honoured once.
 // An approval is a hold on the cardholder's account towards the scheme; only a reversal or clearing ends it. A repeat gets the first answer.
 //
+// A load of the chip's purse is a hold until somebody knows whether the chip followed: its terminal (DF31), a reversal, or the card's next cryptogram, whose
+// balance has the last word and puts right what was booked on a terminal's (load.go, settle.go). Commands for the chip wait in the card's state until
+// their result has come (script.go).
+//
 // It does not know terminals, merchants' banks or routes; it does not settle [REF 6.4].
 package issuer

@@ -109,9 +109,12 @@ func (i *Issuer) load(now time.Time, ev *journal.Event, m *unionpay.FinancialReq
 			break
 		}
 	}
+	if reason == PINWrong && r.payer != r.card {
+		reason = PayerPINWrong // the tries are the other card's
+	}
 	row := i.row(m, r)
 	row.Kind, row.Reason = journal.Declined, uint16(reason)
-	n := note{loading: true, settles: r.settles, pinGiven: r.pin != PINAbsent}
+	n := note{loading: true, settles: r.settles, pinGiven: r.pin != PINAbsent && r.payer == r.card}
 	if r.card != nil {
 		n.tries = r.card.Tries
 		n.counterUsed = r.cryptogram == CryptogramValid && r.chipAgrees && r.requestAC && r.card.risesTo(r.atc)
@@ -159,7 +162,7 @@ func (i *Issuer) payerTries(r *request, reason Reason) int {
 	switch {
 	case r.payer == nil:
 		return 0
-	case reason == PINWrong:
+	case reason == PINWrong || reason == PayerPINWrong:
 		return r.payer.Tries - 1
 	case r.operation.pin && r.pin == PINRight && (reason == r.operation.reason || reason > PINWrong && reason < Approving):
 		return pinTriesMax
@@ -282,8 +285,11 @@ func (s *state) moneyRow(r *journal.Row) (c *Card, fresh bool, err error) {
 			continue
 		}
 		other, err := s.beside(c, cardOf(a))
-		if err != nil || other == nil {
+		switch {
+		case err != nil:
 			return nil, false, fmt.Errorf("row %d: the other card: %w", r.Seq, err)
+		case other == nil:
+			return nil, false, fmt.Errorf("row %d: unknown card %d", r.Seq, cardOf(a))
 		}
 		if r.Seq > other.seq {
 			s.changed(other, r.Seq)

@@ -271,7 +271,7 @@ func TestLoadFromAnotherAccount(t *testing.T) {
 		m.EntryMode = unionpay.NewEntryMode(unionpay.EntryContact, true)
 		return m
 	}
-	b.answer(load(wrongPIN), issuer.PINWrong)
+	b.answer(load(wrongPIN), issuer.PayerPINWrong)
 	if c, _ := b.issuer.Card(2); c.Tries != 2 {
 		t.Errorf("%d tries", c.Tries)
 	}
@@ -347,6 +347,37 @@ func TestUnloadIsPaidOutAfterTheWindow(t *testing.T) {
 		t.Error("paid out twice")
 	}
 	b.audit()
+}
+
+func TestAReversedUnloadThatHappenedIsPaidAllTheSame(t *testing.T) {
+	b := newChipBank(t, cryptogram.SuiteTDES)
+	m := b.request(b.chip, 8_750, unionpay.ProcessingUnload, unionpay.KindUnload, b.chip.insert(8_750, 0x17, ""))
+	b.chip.finish(b.answer(m, issuer.UnloadHeld), false)
+	b.expect(reversalOf(m, nil), issuer.ReversalDone)
+	b.wantMoney(1_000_000, 8_750, 0)
+	b.answer(b.sale(100, ""), issuer.Approved)
+	b.wantMoney(1_008_650, 0, 0)
+}
+
+// An unload that nobody reported is known from the next cryptogram, and so is one that the terminal only claimed.
+func TestAnUnknownUnloadIsSettled(t *testing.T) {
+	for _, torn := range []bool{false, true} {
+		for _, claimed := range []bool{false, true} {
+			b := newChipBank(t, cryptogram.SuiteTDES)
+			m := b.request(b.chip, 8_750, unionpay.ProcessingUnload, unionpay.KindUnload, b.chip.insert(8_750, 0x17, ""))
+			answer := b.answer(m, issuer.UnloadHeld)
+			b.chip.finish(answer, torn)
+			if claimed {
+				b.tell(m, append([]byte{0x20}, answer.ICC.Get(0x72)[3:7]...))
+			}
+			b.answer(b.sale(100, ""), issuer.Approved)
+			b.Clock.Advance(10 * 24 * time.Hour)
+			if _, refused := b.Command(issuer.PayOut{Card: 1}).(error); refused != torn {
+				t.Errorf("torn %t, claimed %t: refused %t", torn, claimed, refused)
+			}
+			b.audit()
+		}
+	}
 }
 
 func TestALostCardsPurseCannotBeBlocked(t *testing.T) {

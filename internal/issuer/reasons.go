@@ -41,6 +41,7 @@ const (
 	LoadNeedsPIN          Reason = 53
 	OfflinePINWrong       Reason = 55
 	NoPINSwitchedOff      Reason = 56
+	PayerPINWrong         Reason = 57
 	AboveNoPINLimit       Reason = 58
 	AboveTapLimit         Reason = 60
 	AboveDayLimit         Reason = 62
@@ -117,6 +118,7 @@ var reasonTable = []reasonInfo{
 	{PINFormatWrong, "99", glossary.Term{EN: "the PIN block cannot be read", ZH: "PIN格式错"}, glossary.Term{EN: "sign on again to renew the PIN key", ZH: "重新签到更新PIN密钥"}},
 	{PINBlocked, "75", glossary.Term{EN: "no PIN tries left", ZH: "密码错误次数超限"}, glossary.Term{EN: "the cardholder resets the PIN at the bank", ZH: "持卡人到发卡行重置密码"}},
 	{PINWrong, "55", glossary.Term{EN: "wrong PIN", ZH: "密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
+	{PayerPINWrong, "55", glossary.Term{EN: "wrong PIN of the account that pays", ZH: "转出卡密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
 	{LoadNeedsPIN, "55", glossary.Term{EN: "money leaves an account only with its PIN", ZH: "账户转出须输入密码"}, glossary.Term{EN: "enter the PIN", ZH: "输入密码"}},
 	{OfflinePINWrong, "55", glossary.Term{EN: "the card says that the PIN was wrong", ZH: "卡片脱机验证密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
 	{NoPINSwitchedOff, "55", glossary.Term{EN: "the cardholder switched payment without PIN off", ZH: "持卡人已关闭小额免密功能"}, glossary.Term{EN: "pay with PIN", ZH: "输入密码支付"}},

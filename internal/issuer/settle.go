@@ -46,9 +46,7 @@ func (i *Issuer) settle(now time.Time, r *request, step *journal.Step) {
 	happened, known := l.told(r)
 	switch {
 	case !known:
-	case l.reason == UnloadHeld && happened && l.state == loadHeld:
-		i.confirm(now, r.card, l, LoadProven, r.businessDate, step)
-	case l.reason == UnloadHeld && happened: // the pay-out is still to come
+	case l.reason == UnloadHeld && l.state == loadBooked && happened: // the pay-out is still to come
 	case l.reason == UnloadHeld && l.state == loadBooked:
 		i.release(now, r.card, l, LoadDisproven, r.businessDate, step)
 	case l.state == loadHeld && happened:

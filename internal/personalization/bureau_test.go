@@ -126,6 +126,12 @@ func yuan(minor int64) money.Amount { return money.New(minor, money.CNY) }
 // till is a terminal that pays offline up to a floor and knows every test authority; aids are what it accepts besides UnionPay's.
 func (c *issued) till(floor int64, sm bool, aids ...emv.AID) *terminal.Terminal {
 	c.Helper()
+	return c.tillIn(money.CNY, floor, sm, aids...)
+}
+
+func (c *issued) tillIn(currency money.Currency, floor int64, sm bool, aids ...emv.AID) *terminal.Terminal {
+	c.Helper()
+	yuan := func(minor int64) money.Amount { return money.New(minor, currency) }
 	authorities, err := oda.NewKeys(c.profile.Authorities()...)
 	if err != nil {
 		c.Fatal(err)
@@ -133,7 +139,7 @@ func (c *issued) till(floor int64, sm bool, aids ...emv.AID) *terminal.Terminal 
 	limits := terminal.Limits{Transaction: yuan(5_000_000), Floor: yuan(floor), CVM: yuan(100_000)}
 	tvr := func(s string) emv.TVR { return emv.TVR(unhex(s)) }
 	config := terminal.Config{
-		Country: 156, Currency: money.CNY, TTQ: emv.TTQ{0x36, 0, 0, 0x80}, Random: rand.NewChaCha8([32]byte{3}),
+		Country: 156, Currency: currency, TTQ: emv.TTQ{0x36, 0, 0, 0x80}, Random: rand.NewChaCha8([32]byte{3}),
 		Kernel: kernel.Config{Type: 0x22, Capabilities: emv.TerminalCapabilities{0xE0, 0xF9, 0xC8}, Additional: emv.AdditionalTerminalCapabilities{0x70, 0, 0xF0, 0xB0, 1},
 			MerchantName: "CANTEEN ONE", SerialNumber: "00000001", CAKeys: authorities, SM: sm},
 		Contact: contact.Config{},

@@ -275,7 +275,7 @@ func (p *Profile) records(c *Card, issuer Issuer, vault Vault, keys KeyNames) er
 func (p *Profile) record(c *Card, spec CardSpec, number pan.Number, issuer Issuer, vault Vault, keys KeyNames) (Record, error) {
 	r := Record{
 		Card: int64(spec.Serial) % cardsPerIssuer, Name: spec.Name, Issuer: issuer.Institution, Masked: number.Masked(), Sequence: spec.Sequence,
-		Expiry: spec.Expiry, Product: c.Product.Account, Currency: p.Money().Number(), NoPIN: spec.NoPIN, TapMinor: p.minor(spec.TapLimit),
+		Expiry: spec.Expiry, Product: c.Product.Account, Currency: p.Money().Number(), NoPIN: spec.NoPIN && !c.Product.alwaysPIN(), TapMinor: p.minor(spec.TapLimit),
 		DayMinor: p.minor(spec.DayLimit), DayCount: spec.DayCount, NoPINDayMinor: p.minor(spec.NoPINDayLimit), OpeningMinor: p.minor(spec.Balance),
 		CreditMinor: p.minor(spec.Credit), PurseMinor: p.minor(spec.Purse),
 	}

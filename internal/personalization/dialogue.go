@@ -54,7 +54,9 @@ func (m *making) dialogue() error {
 		return emv.AFL{{SFI: issuerFile, First: staticRecord, Last: 2}, {SFI: cardFile, First: certificate, Last: certificate},
 			{SFI: dataFile, First: dialogueData, Last: dialogueData, ODA: 1}, {SFI: actionFile, First: actions, Last: actions}}
 	}
-	k := &card.ContactProfile{AIP: aip, AFL: files(contactRecord, accountActions), IDD: a.IDD, Checks: card.CheckConsecutive | card.CheckCumulative, PINTryLimit: pinTries}
+	k := &card.ContactProfile{
+		AIP: aip, AFL: files(contactRecord, accountActions), IDD: a.IDD, Checks: card.CheckConsecutive | card.CheckCumulative, PINTryLimit: pinTries,
+	}
 	if of.Cash {
 		k.PDOL, k.CashAIP, k.CashAFL = dol(contactPDOLHex), cashAIP, files(cashRecord, cashActions)
 	}
@@ -174,7 +176,8 @@ func (m *making) dialogueRecords(of *ProductContact, k *card.ContactProfile) err
 		return tlv.Append(b, emv.TagIACOnline, online)
 	}
 	a.Records = append(a.Records, card.Record{SFI: dataFile, Number: dialogueData, Body: body},
-		card.Record{SFI: actionFile, Number: accountActions, Updatable: true, Body: actions(of.IACDefault.or(iacDefault), of.IACDenial.or(iacDenial), of.IACOnline.or(iacOnline))})
+		card.Record{SFI: actionFile, Number: accountActions, Updatable: true,
+			Body: actions(of.IACDefault.or(iacDefault), of.IACDenial.or(iacDenial), of.IACOnline.or(iacOnline))})
 	if of.Cash {
 		a.Records = append(a.Records, card.Record{SFI: actionFile, Number: cashActions,
 			Body: tlv.Append(actions(unhex(cashDefault), unhex(cashDenial), unhex(cashOnline)), emv.TagECAuthCode, []byte("ECC001"))})

@@ -3,8 +3,27 @@
 // Who: the bureau that writes cards for issuers. It reads a profile (TOML, strict), takes card keys only as sealed images from the issuer's HSM, and gives
 // out for each card what goes onto the chip (card.Image and the loaded keys) and what the issuer keeps (Record).
 //
-// Invariants: numbers are in the test ranges, RSA keys are the public TEST keys of internal/testkeys, names are made up. The same profile and the same HSM
-// keys give the same cards. A PIN leaves only as a reference made by the issuer's HSM.
+// What a card is follows from a product (products/*.toml: applications, limits, privacy, the contact dialogue), a carrier (carriers/*.toml: interfaces, ATR
+// and ATS, times, who feeds it) and a set of algorithms: RSA with 3DES, SM2 with SM4, RSA with AES. A world's own file may describe more of the first two.
 //
-// It writes no database and sends nothing. It prepares what EMV CPS groups for a real card; writing one is not its business [EMV CPS].
+// Card.Groupings writes the same data as EMV CPS data groupings, FromGroupings reads them, and a Session seals the secret ones and makes the STORE DATA
+// commands [EMV CPS] [REF 1.11]:
+//
+//	01nn–1Enn   records, in template 70
+//	0D01        9F36 9F13 9F51 DF71 9F53, limits and purses that are not zero, 9F68 9F4F DF4F, then the constants for GET DATA
+//	8000 9000   keys AC, MAC, ENC and their check values, made by the keys' own cipher
+//	8010 9010   PIN block of format 2; tries left and tries allowed
+//	8201–8205   RSA card key; of an SM2 card 8103 holds X ‖ Y and 8101 the private key
+//	9102 9103   template A5 of the answer to SELECT, contact and contactless; of PPSE and PSE, whose records are 01nn, only 9102
+//	9104 9203   AIP and AFL on contact, and of electronic cash there
+//	9207        contactless: 82 94 57 5F34 5F20 9F63 9F6C
+//	9200        9F10 before the first payment
+//	A001 8020 9020  files of the extended application, their opening keys, check values
+//	BF01        EngineSettings: what a card of ours knows and a real one decides for itself
+//
+// Invariants: numbers are in the test ranges, keys are the public TEST keys of internal/testkeys, names are made up. The same profile and the same HSM
+// keys give the same cards. A PIN leaves only as a reference made by the issuer's HSM, on the chip, and sealed in a grouping.
+//
+// It writes no database and sends nothing. It opens no secure channel to a card: Commands are what such a channel carries. A card that holds both RSA and SM2
+// and chooses by DF69 waits for the card engine.
 package personalization

@@ -77,7 +77,8 @@ func (m *making) make() error {
 	}
 	a, of := &m.application, m.product
 	*a = card.Application{
-		AID: of.aid(), Label: of.Label, PreferredName: of.Label, CodeTable: 1, Language: "zh", Priority: byte(m.place + 1), PDOL: dol(pdolHex), AIP: emv.AIP{0x7C, 0x00},
+		AID: of.aid(), Label: of.Label, PreferredName: of.Label, CodeTable: 1, Language: "zh",
+		Priority: byte(m.place + 1), PDOL: dol(pdolHex), AIP: emv.AIP{0x7C, 0x00},
 		Track2: track2, Sequence: m.spec.Sequence, Holder: m.spec.Holder, Currency: m.profile.Money(), DKI: 1, CVN: cryptogram.CVN01,
 		Algorithm: m.suite.AlgorithmID(), IDD: issuerData[of.IssuerData], FDDA01: !m.spec.FDDA00, NoContactless: of.NoContactless,
 		DeclineWithoutCVM: of.DeclineWithoutCVM, Log: card.LogLayout{SFI: logFile, Format: dol(logFormatHex)},

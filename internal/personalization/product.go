@@ -347,3 +347,11 @@ func minorIn(amount string, c money.Currency) (int64, error) {
 func (p *Product) linked() bool {
 	return slices.ContainsFunc(p.Applications, func(a ProductApplication) bool { return a.Account == "linked" })
 }
+
+// alwaysPIN reports whether the card wants the PIN for every payment. Its bank then takes no small payment without one either, whatever a till skips.
+func (p *Product) alwaysPIN() bool {
+	return slices.ContainsFunc(p.Applications, func(a ProductApplication) bool {
+		ctq, err := emv.ParseCTQ(a.CTQ)
+		return err == nil && ctq.Has(emv.CTQOnlinePIN)
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"tapnet/emv/oda"
 	"tapnet/kernel"
 	"tapnet/kernel/contact"
+	"tapnet/money"
 	"tapnet/terminal"
 )
 
@@ -117,6 +118,13 @@ func TestSecondPurse(t *testing.T) {
 	c := issue(t, "dual-currency", "dual-interface", "")
 	if s := c.chip.State().Applications[0]; s.Purses[1].Balance != 4000 || c.Image.Applications[0].SecondCurrency.Code() != "HKD" {
 		t.Errorf("second purse %+v", s.Purses[1])
+	}
+	r := request(1250)
+	r.Amount, r.Other = money.New(1250, money.HKD), money.New(0, money.HKD)
+	result := c.tap(c.tillIn(money.HKD, 5000, false), r)
+	s := c.chip.State().Applications[0]
+	if result.Outcome.Kind != kernel.Approved || s.Purses[1].Balance != 2750 || s.Purses[0].Balance != 8750 {
+		t.Errorf("%v %v, purses %d and %d", result.Outcome.Kind, result.Outcome.Reason, s.Purses[0].Balance, s.Purses[1].Balance)
 	}
 }
 

@@ -259,7 +259,10 @@ func (p *Profile) Carrier(name string) (Carrier, error) {
 }
 
 // plain is the carrier of a card that names none.
-var plain = Carrier{Interfaces: []string{nameContactless}, Air: InductiveAir, Power: powerReader, Historical: "tapnet", Waiting: 9, Frame: 8, WakeMS: 5, CommandMS: 8, Speed: 10_000}
+var plain = Carrier{
+	Interfaces: []string{nameContactless}, Air: InductiveAir, Power: powerReader, Historical: "tapnet", Waiting: 9, Frame: 8,
+	WakeMS: 5, CommandMS: 8, Speed: 10_000,
+}
 
 // Issuer finds an issuer by institution id.
 func (p *Profile) Issuer(id string) (Issuer, bool) {

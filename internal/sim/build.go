@@ -153,7 +153,8 @@ func (w *world) currency() uint16 { return uint16(w.profile.Money().Number()) }
 
 func (w *world) newIssuer(i personalization.Issuer) (role, error) {
 	return issuer.New(issuer.Deps{Institution: i.Institution, Vault: vault{w.vaults[i.Institution], w}, Calendar: w.calendar, Currency: w.currency(),
-		Keys:     issuer.KeyNames{MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: pinKey},
+		Keys: issuer.KeyNames{MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, MasterENC: keyMasterENC, PANFingerprint: keyFingerprint, PINReference: keyPINReference,
+			PINKey: pinKey},
 		Capacity: w.capacity})
 }
 

@@ -1,4 +1,4 @@
-// Package testkeys is a committed pool of TEST keys: RSA in the sizes of a payment network: certification authorities
+// Package testkeys is a committed pool of TEST keys. RSA keys have the sizes of a payment network: certification authorities
 // of 1408 bits, issuers of 1152, cards of 1024, and a few cards of 1152 bits whose signature no longer fits into the
 // answer to GET PROCESSING OPTIONS [REF 2.3]. Most have the exponent 3, the last of each kind 65537.
 //

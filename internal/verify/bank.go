@@ -12,13 +12,15 @@ type bank struct {
 	cards   map[int64]*holder
 	open    *opening // an enrolment whose deposits are still to come
 	touched *holder  // the card that the row being looked at has changed
-	scheme  sums     // the bank's own accounts
+	beside  *holder  // another one whose money it moved
+	loads   map[uint64]heldLoad
+	scheme  sums // the bank's own accounts
 	funding sums
 	cells   *cells
 }
 
 func newBank() *bank {
-	return &bank{cards: map[int64]*holder{}, cells: &cells{}}
+	return &bank{cards: map[int64]*holder{}, loads: map[uint64]heldLoad{}, cells: &cells{}}
 }
 
 // standing is a card's standing at the bank, in the issuer's numbers.

@@ -67,7 +67,7 @@ func (c cards) take(r *journal.Row) *cardInfo {
 
 // decision reads the note of an issuer's Approved, Declined and Uploaded rows: a byte of flags and the PIN tries left.
 func decision(r *journal.Row) (pinGiven bool, tries int, ok bool) {
-	if len(r.Note) != 2 {
+	if len(r.Note) < 2 || len(r.Note) > 2 && r.Kind != journal.Held {
 		return false, 0, false
 	}
 	return r.Note[0]&1 != 0, int(r.Note[1]), true
@@ -131,7 +131,7 @@ func checkPINTries(s *Snapshot) (bool, glossary.Term) {
 			if c != nil && (c.tries < 0 || c.tries > pinTriesMax) {
 				return bad("%s %s: row %d leaves %d PIN tries", "%s %s：第%d行后剩余密码次数为%d", m.Role, m.Name, r.Seq, c.tries)
 			}
-			if c == nil || r.Kind != journal.Approved && r.Kind != journal.Declined {
+			if c == nil || r.Kind != journal.Approved && r.Kind != journal.Declined && r.Kind != journal.Held {
 				continue
 			}
 			pinGiven, tries, ok := decision(r)

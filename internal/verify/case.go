@@ -349,7 +349,7 @@ func begins(at role, kind journal.Kind) bool {
 		return at != theTills
 	case journal.Queued:
 		return at == theTills
-	case journal.Approved, journal.Uploaded:
+	case journal.Approved, journal.Uploaded, journal.Held:
 		return at == theIssuers
 	}
 	return false

@@ -21,6 +21,8 @@ import (
 
 const (
 	cellVersion = 1
+	// cellVersionChip has more behind it, see skipChip.
+	cellVersionChip = 2
 	// bankCell is the number of the cell of the bank's own accounts.
 	bankCell int64 = math.MaxInt64
 
@@ -95,6 +97,10 @@ func readCardCell(cell *journal.Cell) (id cellIdentity, s cellState, ok bool) {
 	id.credit, id.currency, id.opening, id.purse = r.minor(), uint16(r.upTo(math.MaxUint16)), r.minor(), r.minor()
 	s.account, s.purse = r.sums(), r.sums()
 	id.name, id.masked, id.sequence, id.expiry, id.product = r.text(), r.text(), r.text(), r.text(), r.text()
+	if version == cellVersionChip {
+		r.skipChip()
+		version = cellVersion
+	}
 	return id, s, version == cellVersion && flags&^(cellNoPIN|cellContactless) == 0 && !r.bad && len(r.b) == 0
 }
 

@@ -49,6 +49,7 @@ var answerOf = map[uint16]string{
 	reasonApproved: "00", reasonFormat: "30", reasonKeyReused: "94", reasonUnavailable: "96", reasonUnknownCard: "14", reasonStolen: "43",
 	reasonLost: "41", reasonRestricted: "62", reasonClosed: "14", reasonExpired: "54", reasonType: "57", reasonCurrency: "57", reasonContactless: "57",
 	reasonChipMissing: "30", reasonChipMismatch: "59", reasonCryptogram: "59", reasonNotARQC: "59", reasonNotTC: "59", reasonCounter: "59",
+	37: "14", 38: "45", 39: "57", 49: "59", 53: "55", 55: "55", 57: "55", 61: "57", 63: "61", 65: "64", 67: "25", // of loads and of payments by contact
 	reasonPINFormat: "99", reasonPINBlocked: "75", reasonPINWrong: "55", reasonNoPINOff: "55", reasonNoPINLimit: "55", reasonTapLimit: "61",
 	reasonDayLimit: "61", reasonDayCount: "65", reasonMoney: "51", reasonPurse: "00",
 }
@@ -84,8 +85,14 @@ func (a *auditor) issue(m *member, r *journal.Row, j join) {
 			r = &dated
 		}
 		a.decision(m, r, j)
+	case journal.Held, journal.Loaded, journal.Voided, journal.Completed, journal.Adjusted, journal.ScriptReported:
+		a.load(m, r, j)
 	case journal.Reversed:
 		a.nearDate(m, r)
+		if _, load := m.bank.loads[r.Resolves]; load && r.Resolves != 0 {
+			a.loadReversed(m, r, j)
+			return
+		}
 		a.void(m, r, j)
 	case journal.Refused:
 		a.nearDate(m, r)
@@ -134,7 +141,9 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	}
 	m.authCode(r)
 	if m.bank.touched = h; h != nil {
-		a.decideAgain(m, r, h, pinGiven)
+		if r.Note[0]&flagLoading == 0 {
+			a.decideAgain(m, r, h, pinGiven)
+		}
 		if want := h.triesAfter(r, pinGiven); tries != want {
 			m.fault(r, FieldTries, number(tries), number(want))
 		}
@@ -149,8 +158,9 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	if s == nil {
 		return
 	}
-	s.code, s.pin = packCode(answerOf[r.Reason]), pinGiven
-	copy(s.auth[:], r.Answer)
+	s.code, s.pin = packCode(answerOf[r.Reason]), pinGiven || r.Note[0]&flagOfflinePIN != 0
+	code, _ := carried(r.Answer)
+	copy(s.auth[:], code)
 	switch r.Kind {
 	case journal.Approved:
 		s.state, s.hold = isApproved, true
@@ -163,18 +173,19 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 
 // authCode: the code of an approval follows from its row's number; a refusal has none.
 func (m *member) authCode(r *journal.Row) {
+	answer, _ := carried(r.Answer)
 	if r.Kind == journal.Declined {
-		if len(r.Answer) != 0 {
-			m.fault(r, "answer", quoted(string(r.Answer)), wordNothing)
+		if len(answer) != 0 {
+			m.fault(r, "answer", quoted(string(answer)), wordNothing)
 		}
 		return
 	}
 	const modulus = 1_000_000
-	found, ok := digits(string(r.Answer))
-	if ok && len(r.Answer) == authChars && m.series.fits(apart(found, r.Seq, modulus)) {
+	found, ok := digits(string(answer))
+	if ok && len(answer) == authChars && m.series.fits(apart(found, r.Seq, modulus)) {
 		return
 	}
-	m.fault(r, "answer", quoted(string(r.Answer)), verbatim(fmt.Sprintf("%06d", (int64(r.Seq)+m.series.shift)%modulus)))
+	m.fault(r, "answer", quoted(string(answer)), verbatim(fmt.Sprintf("%06d", (int64(r.Seq)+m.series.shift)%modulus)))
 }
 
 // triesAfter is how many PIN tries a decision leaves.
@@ -254,7 +265,7 @@ func (h *holder) counterWord() glossary.Term {
 
 // firstReason goes through the rules in the order of precedence [REF 6.3].
 func (h *holder) firstReason(m *member, r *journal.Row, pinGiven bool) (reason uint16, found, limit glossary.Term) {
-	day := h.on(r.BusinessDate)
+	day, verified := h.on(r.BusinessDate), pinGiven || r.Note[0]&flagOfflinePIN != 0
 	standings := [...]uint16{standsRestricted: reasonRestricted, standsLost: reasonLost, standsStolen: reasonStolen, standsClosed: reasonClosed}
 	switch {
 	case r.Amount <= 0:
@@ -269,11 +280,11 @@ func (h *holder) firstReason(m *member, r *journal.Row, pinGiven bool) (reason u
 		return reasonCounter, number(r.ATC), h.counterWord()
 	case pinGiven && h.tries == 0:
 		return reasonPINBlocked, number(0), fill("tries left", "尚有次数")
-	case !pinGiven && !h.noPIN:
+	case !verified && !h.noPIN:
 		return reasonNoPINOff, fill("no PIN", "无密码"), fill("a PIN", "有密码")
-	case !pinGiven && r.Amount > noPINLimit(r.BusinessDate):
+	case !verified && r.Amount > noPINLimit(r.BusinessDate):
 		return reasonNoPINLimit, number(r.Amount), fill("at most %d without PIN", "免密不超过%d", noPINLimit(r.BusinessDate))
-	case !pinGiven && h.limits.NoPINDayMinor > 0 && day.noPINMinor+r.Amount > h.limits.NoPINDayMinor:
+	case !verified && h.limits.NoPINDayMinor > 0 && day.noPINMinor+r.Amount > h.limits.NoPINDayMinor:
 		return reasonNoPINLimit, number(day.noPINMinor + r.Amount), fill("at most %d a day without PIN", "当日免密不超过%d", h.limits.NoPINDayMinor)
 	case h.limits.TapMinor > 0 && r.Amount > h.limits.TapMinor:
 		return reasonTapLimit, number(r.Amount), fill("at most %d", "不超过%d", h.limits.TapMinor)
@@ -325,9 +336,8 @@ func (a *auditor) count(m *member, r *journal.Row, h *holder, pinGiven bool) {
 	if h == nil {
 		return
 	}
-	const flagCounterUsed = 2
 	used := r.Note[0]&flagCounterUsed != 0
-	if unknown := r.Note[0] &^ (1 | flagCounterUsed); unknown != 0 {
+	if unknown := r.Note[0] &^ knownFlags; unknown != 0 {
 		m.fault(r, "note", number(r.Note[0]), wordReadable)
 	}
 	switch {
@@ -343,7 +353,7 @@ func (a *auditor) count(m *member, r *journal.Row, h *holder, pinGiven bool) {
 	if r.Kind == journal.Approved {
 		day := h.on(r.BusinessDate)
 		day.minor, day.count = day.minor+r.Amount, day.count+1
-		if !pinGiven {
+		if !pinGiven && r.Note[0]&flagOfflinePIN == 0 {
 			day.noPINMinor += r.Amount
 		}
 		h.put(day)
@@ -353,8 +363,9 @@ func (a *auditor) count(m *member, r *journal.Row, h *holder, pinGiven bool) {
 // void is a reversal at an issuer: it releases the hold of its payment, once, whatever the order in which both came.
 func (a *auditor) void(m *member, r *journal.Row, j join) {
 	sameText(m, r, "note", string(r.Note), r.Payment)
-	m.networkSTAN(r, r.Payment)
-	if m.networkKey(r, "key", r.Key, classReversal) && len(r.Payment) == networkKeyChars {
+	if r.Reason == reasonCardDeclined { // an advice has a key of its own
+		m.networkSTAN(r, r.Key)
+	} else if m.networkSTAN(r, r.Payment); m.networkKey(r, "key", r.Key, classReversal) && len(r.Payment) == networkKeyChars {
 		sameText(m, r, "key", r.Key[:forwarderAt], r.Payment[:forwarderAt])
 	}
 	p := a.cases.byJoin[j.payment]
@@ -395,7 +406,9 @@ func (a *auditor) void(m *member, r *journal.Row, j join) {
 }
 
 func (a *auditor) voidHold(m *member, r *journal.Row, s *side) {
-	m.issuerReason(r, reasonReversed)
+	if r.Reason != reasonCardDeclined {
+		m.issuerReason(r, reasonReversed)
+	}
 	if !same(m, r, "resolves", r.Resolves, s.begin) {
 		return
 	}

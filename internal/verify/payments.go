@@ -129,6 +129,15 @@ func (s *story) issuer(r *journal.Row) {
 	case journal.Uploaded:
 		p := s.begin(r, "", r.Key)
 		p.state, p.upload, p.posted = approved, true, true
+	case journal.Held:
+		if r.Key != "" {
+			p := s.begin(r, "", r.Key)
+			p.state, p.hold = approved, r.Seq
+		}
+	case journal.Loaded, journal.Voided, journal.Completed:
+		if p := s.bySeq[r.Resolves]; p != nil {
+			p.hold = 0
+		}
 	case journal.Declined:
 		s.begin(r, "", r.Key).state = declined
 	case journal.Reversed:

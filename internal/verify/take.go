@@ -22,6 +22,10 @@ func (a *auditor) take(m *member, r *journal.Row, j join) {
 	}
 	if m.bank != nil {
 		m.followCells(r)
+		if m.bank.beside != nil {
+			m.bank.touched, m.bank.beside = m.bank.beside, nil
+			m.followCells(r)
+		}
 		m.bank.touched = nil
 	}
 }
