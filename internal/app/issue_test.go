@@ -24,12 +24,20 @@ func TestIssueEveryProduct(t *testing.T) {
 		t.Fatal(err)
 	}
 	var group sync.WaitGroup
-	cards := make([]IssuedCard, len(personalization.Products()))
-	for i, product := range personalization.Products() {
+	var requests []IssueRequest
+	for _, product := range personalization.Products() {
+		requests = append(requests, IssueRequest{Product: product.Name})
+	}
+	for _, crypto := range []string{personalization.CryptoSM, personalization.CryptoAES} { // other ciphers, end to end
+		requests = append(requests, IssueRequest{Product: "debit", Crypto: crypto}, IssueRequest{Product: "e-cash", Crypto: crypto})
+	}
+	cards := make([]IssuedCard, len(requests))
+	for i, r := range requests {
 		group.Go(func() {
 			var err error
-			if cards[i], err = n.IssueCard(t.Context(), IssueRequest{Product: product.Name, Groupings: true}); err != nil {
-				t.Errorf("%s: %v", product.Name, err)
+			r.Groupings = true
+			if cards[i], err = n.IssueCard(t.Context(), r); err != nil {
+				t.Errorf("%s %s: %v", r.Product, r.Crypto, err)
 			}
 		})
 	}
@@ -100,7 +108,7 @@ func TestIssueRefused(t *testing.T) {
 	}
 	for name, r := range map[string]IssueRequest{
 		"product": {Product: "gold"}, "nothing": {}, "carrier": {Product: "debit", Carrier: "ring"}, "algorithms": {Product: "debit", Crypto: "rot13"},
-		"masters": {Product: "debit", Crypto: personalization.CryptoSM}, "bank": {Product: "debit", Issuer: "99999999"}, "taken": {Product: "debit", Name: "lin"},
+		"bank": {Product: "debit", Issuer: "99999999"}, "taken": {Product: "debit", Name: "lin"},
 		"path": {Product: "debit", Name: "../lin"}, "capital": {Product: "debit", Name: "Lin"}, "long": {Product: "debit", Name: strings.Repeat("x", 25)},
 	} {
 		var fault *personalization.Fault

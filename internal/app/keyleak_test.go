@@ -32,6 +32,7 @@ var usageOf = map[hsm.Algorithm]struct {
 }{
 	hsm.DES: {hsm.LegacyECB.Usage(), hsm.ModeGenerateVerify}, hsm.TDES: {hsm.UsageKeyEncryption, hsm.ModeBoth},
 	hsm.AES256: {hsm.UsageData, hsm.ModeBoth}, hsm.HMAC: {hsm.UsageHMAC, hsm.ModeGenerateVerify},
+	hsm.AES128: {hsm.UsageEMVAC, hsm.ModeDerive}, hsm.SM4: {hsm.UsageEMVAC, hsm.ModeDerive},
 }
 
 func (c checker) kcv(a hsm.Algorithm, key []byte) (kcv [4]byte, ok bool) {

@@ -19,10 +19,17 @@ import (
 
 // Names of the keys in the institutions' HSMs. A name says what a key is for; usage and mode are fixed when it is made.
 const (
-	keyMasterAC     = "imk-ac"
-	keyMasterMAC    = "imk-mac"
-	keyMasterENC    = "imk-enc"
-	keyTransport    = "card-transport"
+	keyMasterAC  = "imk-ac"
+	keyMasterMAC = "imk-mac"
+	keyMasterENC = "imk-enc"
+	keyTransport = "card-transport"
+	// The masters of cards with other ciphers than triple DES.
+	keySM4  = "imk-sm4-"
+	keyAES  = "imk-aes-"
+	partAC  = "ac"
+	partMAC = "mac"
+	partENC = "enc"
+
 	keyFingerprint  = "pan-fingerprint"
 	keyPANSeal      = "pan-seal"
 	keyPINReference = "pin-reference"
@@ -38,6 +45,8 @@ func personalizationKeys() personalization.KeyNames {
 	return personalization.KeyNames{
 		MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, MasterENC: keyMasterENC, Transport: keyTransport, Fingerprint: keyFingerprint,
 		PANSeal: keyPANSeal, PINReference: keyPINReference,
+		SM4: personalization.MasterNames{AC: keySM4 + partAC, MAC: keySM4 + partMAC, ENC: keySM4 + partENC},
+		AES: personalization.MasterNames{AC: keyAES + partAC, MAC: keyAES + partMAC, ENC: keyAES + partENC},
 	}
 }
 
@@ -72,6 +81,12 @@ var issuerKeys = []keySpec{
 	{keyFingerprint, hsm.UsageHMAC, hsm.ModeGenerateVerify, hsm.HMAC},
 	{keyPANSeal, hsm.UsageData, hsm.ModeBoth, hsm.AES256},
 	{keyPINReference, hsm.UsagePINVerification, hsm.ModeGenerateVerify, hsm.AES256},
+	{keySM4 + partAC, hsm.UsageEMVAC, hsm.ModeDerive, hsm.SM4},
+	{keySM4 + partMAC, hsm.UsageEMVMAC, hsm.ModeDerive, hsm.SM4},
+	{keySM4 + partENC, hsm.UsageEMVENC, hsm.ModeDerive, hsm.SM4},
+	{keyAES + partAC, hsm.UsageEMVAC, hsm.ModeDerive, hsm.AES128},
+	{keyAES + partMAC, hsm.UsageEMVMAC, hsm.ModeDerive, hsm.AES128},
+	{keyAES + partENC, hsm.UsageEMVENC, hsm.ModeDerive, hsm.AES128},
 }
 
 // messageSeal is the key under which a role keeps messages it may have to send again.

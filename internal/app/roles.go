@@ -64,6 +64,8 @@ func (n *Network) newIssuerAt(member, institution string, ring *keyring.Ring) (*
 		Institution: member, Vault: n.vaults[institution], Calendar: calendar(), Currency: n.currencyNumber(),
 		Keys: issuer.KeyNames{
 			MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, MasterENC: keyMasterENC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: ring.PINKey,
+			SM4: issuer.MasterNames{AC: keySM4 + partAC, MAC: keySM4 + partMAC, ENC: keySM4 + partENC},
+			AES: issuer.MasterNames{AC: keyAES + partAC, MAC: keyAES + partMAC, ENC: keyAES + partENC},
 		},
 	})
 }
@@ -123,6 +125,6 @@ func enrolment(r personalization.Record) issuer.Enrolment {
 		Card: r.Card, Name: r.Name, Fingerprint: r.Fingerprint, SealedPAN: r.SealedPAN, Masked: r.Masked, Sequence: r.Sequence, Expiry: r.Expiry,
 		Product: r.Product, Currency: r.Currency, PINReference: r.PINReference, NoPIN: r.NoPIN, Contactless: true,
 		Limits:       issuer.Limits{TapMinor: r.TapMinor, DayMinor: r.DayMinor, DayCount: r.DayCount, NoPINDayMinor: r.NoPINDayMinor},
-		OpeningMinor: r.OpeningMinor, PurseMinor: r.PurseMinor, CreditMinor: r.CreditMinor,
+		OpeningMinor: r.OpeningMinor, PurseMinor: r.PurseMinor, CreditMinor: r.CreditMinor, Algorithms: r.Algorithms,
 	}
 }

@@ -41,7 +41,7 @@ func terminalTTQ() emv.TTQ {
 // newTerminal configures the terminal of a merchant.
 func (n *Network) newTerminal(m personalization.Merchant) (*terminal.Terminal, error) {
 	p := n.options.Profile
-	keys, err := oda.NewKeys(p.Authority())
+	keys, err := oda.NewKeys(p.Authorities()...)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (n *Network) newTerminal(m personalization.Merchant) (*terminal.Terminal, e
 		Country: countryChina, Currency: p.Money(), TTQ: terminalTTQ(), Combinations: combinations,
 		Kernel: kernel.Config{
 			Type: terminalTypeAttended, Capabilities: emv.TerminalCapabilities{0xE0, 0xE1, 0xC8}, SerialNumber: m.Terminal, TerminalID: m.Terminal,
-			MerchantID: m.ID, MerchantName: m.Label, MerchantType: category, CAKeys: keys, FDDA00Allowed: true,
+			MerchantID: m.ID, MerchantName: m.Label, MerchantType: category, CAKeys: keys, FDDA00Allowed: true, SM: true,
 		},
 		Random: n.random.source("terminal " + m.Terminal), Observer: n.tapObserver(m),
 	})

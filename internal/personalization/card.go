@@ -52,6 +52,8 @@ type Record struct {
 	OpeningMinor  int64
 	CreditMinor   int64
 	PurseMinor    int64
+	// Algorithms are those of the card's suites, as its issuer application data name them; none is triple DES alone.
+	Algorithms []byte
 }
 
 // Card is one personalised card: the chip's side and the issuer's side.
@@ -279,7 +281,13 @@ func (p *Profile) record(c *Card, spec CardSpec, number pan.Number, issuer Issue
 		DayMinor: p.minor(spec.DayLimit), DayCount: spec.DayCount, NoPINDayMinor: p.minor(spec.NoPINDayLimit), OpeningMinor: p.minor(spec.Balance),
 		CreditMinor: p.minor(spec.Credit), PurseMinor: p.minor(spec.Purse),
 	}
-	var err error
+	algorithms, err := cryptoOf(c.Algorithms())
+	if err != nil {
+		return Record{}, err
+	}
+	if id := algorithms.suite.AlgorithmID(); id != cryptogram.AlgorithmTDES {
+		r.Algorithms = []byte{id}
+	}
 	if r.Fingerprint, err = vault.PANFingerprint(keys.Fingerprint, number); err != nil {
 		return Record{}, err
 	}

@@ -1,0 +1,189 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tapnet/emv"
+	"tapnet/gate/denylist"
+	"tapnet/kernel"
+)
+
+// Read is what came of reading a card.
+type Read struct {
+	Outcome kernel.Outcome
+	// Card holds further data objects out of the card's records, where the reader kept them: usage control 9F07, effective date 5F25,
+	// issuer country 5F28, payment account reference 9F24. What is absent is not checked.
+	Card emv.Data
+	// Random is the unpredictable number that the reader drew for this tap. The card must have signed this one.
+	Random    [4]byte
+	Direction Direction
+}
+
+// Decision is the answer to a tap. Open only ever is true for a record that is durable.
+type Decision struct {
+	Open   bool
+	Record Record
+}
+
+// Reason says why.
+func (d Decision) Reason() Reason { return d.Record.Reason }
+
+// Ports are what a gate needs around it.
+type Ports struct {
+	IDs    []Identifier // at least one; the one of the deny list's epoch is used, the last when there is no list
+	Sealer Sealer
+	Log    Log
+}
+
+// Errors of a gate.
+var (
+	ErrLog  = errors.New("tap log is not usable")
+	ErrTap  = errors.New("no such tap to take back")
+	ErrRead = errors.New("read result is not usable")
+	// ErrBroken is wrapped by Replay when more of the log is bad than a loss of power explains.
+	ErrBroken = errors.New("tap log was damaged or changed")
+)
+
+// Gate is one lane. It belongs to one goroutine.
+type Gate struct {
+	config Config
+	ports  Ports
+	memory memory
+	head   Head
+	// pending is the StartRecord, which goes out with the first tap.
+	pending []Record
+	failed  bool // the log did not take a record: nothing is certain until Replay
+}
+
+// Replay starts a gate from the log that it wrote before, empty for a new one: at start-up, and after ErrLog. log may be the part that
+// follows from; a few hours are enough for what the gate has to remember. good is the number of bytes that are whole: the caller cuts
+// the log there before the first tap. broken says what stood behind them, nil when nothing did; a record that a loss of power tore off
+// never opened a gate. The first record that the gate writes counts the bytes that were cut off. When more than one record's length is bad,
+// Replay refuses with ErrBroken, so that nobody cuts off what did open a gate: the caller saves the log, and calls again with the good part.
+func Replay(c Config, p Ports, log []byte, from Head, now time.Time) (g *Gate, good int, broken *Broken, err error) {
+	c.withDefaults()
+	if err := c.check(); err != nil {
+		return nil, 0, nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if len(p.IDs) == 0 || p.Sealer == nil || p.Log == nil {
+		return nil, 0, nil, fmt.Errorf("%w: an identifier, a sealer and a log are needed", ErrConfig)
+	}
+	g = &Gate{config: c, ports: p, memory: newMemory(c.Remembered)}
+	g.head, broken = Verify(log, c.ChainKey, from, func(r Record) { g.memory.learn(&r, c.VelocityLimit) })
+	good = len(log)
+	if broken != nil {
+		good = broken.Offset
+		// A gate has at most one record under way, so a loss of power spoils at most the length of one.
+		if len(log)-good > maxRecord {
+			return nil, good, broken, fmt.Errorf("%w: %v", ErrBroken, broken)
+		}
+	}
+	start := g.record(StartRecord, now)
+	start.Discarded = uint64(len(log) - good)
+	g.pending = append(g.pending[:0], start)
+	return g, good, broken, nil
+}
+
+// Head is how far the log has come.
+func (g *Gate) Head() Head { return g.head }
+
+func (g *Gate) record(kind RecordKind, now time.Time) Record {
+	return Record{Kind: kind, At: time.UnixMilli(now.UnixMilli()).UTC(), Device: g.config.Device, Station: g.config.Station}
+}
+
+// Tap decides on one card. snapshot is the deny list now, nil when there is none. The decision holds whatever the error says: an error is the log's or
+// the sealer's trouble, and the gate stays shut. now has the operator's time zone: the calendar day is its day.
+func (g *Gate) Tap(r Read, snapshot *denylist.Snapshot, now time.Time) (Decision, error) {
+	if !r.Direction.Valid() {
+		return Decision{}, fmt.Errorf("direction %d: %w", r.Direction, ErrRead)
+	}
+	record := g.record(TapRecord, now)
+	record.Direction, record.Random = r.Direction, r.Random
+	record.Amount, record.Currency = g.config.Amount.Minor(), uint16(g.config.Amount.Currency().Number())
+	t := g.look(&r, snapshot, now)
+	record.Reason, record.Flags = t.decide()
+	record.ID, record.Epoch, record.ATC, record.List = t.id, t.epoch, t.atc, t.list()
+	if record.Reason == OK && g.memory.full(record.ID) {
+		record.Flags |= FlagForgotten
+	}
+	err := g.write(&record, r.Outcome.Data)
+	if err != nil {
+		record.Reason = LogFailed
+	}
+	return Decision{Open: record.Reason == OK, Record: record}, err
+}
+
+// write seals what the back office needs and appends the record.
+func (g *Gate) write(record *Record, card emv.Data) error {
+	if g.failed {
+		return fmt.Errorf("tap: %w until it is replayed", ErrLog)
+	}
+	if err := g.writePending(); err != nil {
+		return err
+	}
+	record.Sequence = g.head.Sequence + 1
+	if record.Reason == OK || record.Reason == DeniedDebt { // a debt may be collected with the data of a tap that was refused
+		sealed, err := g.ports.Sealer.Seal(card.Bytes(), record.additional())
+		if err != nil {
+			return fmt.Errorf("seal the card's data: %w", err)
+		}
+		if len(sealed) > MaxSealed {
+			return fmt.Errorf("sealed data of %d bytes: %w", len(sealed), ErrRecord)
+		}
+		record.Sealed = sealed
+	}
+	return g.append(record)
+}
+
+func (g *Gate) writePending() error {
+	for len(g.pending) > 0 {
+		r := g.pending[0]
+		r.Sequence = g.head.Sequence + 1
+		if err := g.append(&r); err != nil {
+			return err
+		}
+		g.pending = g.pending[1:]
+	}
+	return nil
+}
+
+// append makes a record durable; only then does the gate believe it.
+func (g *Gate) append(r *Record) error {
+	b := r.body()
+	link := g.config.ChainKey.link(g.head.Link, b)
+	if err := g.ports.Log.Append(append(b, link[:]...)); err != nil {
+		g.failed = true
+		return fmt.Errorf("append record %d: %w: %w", r.Sequence, ErrLog, err)
+	}
+	g.head = Head{Sequence: r.Sequence, Link: link}
+	g.memory.learn(r, g.config.VelocityLimit)
+	return nil
+}
+
+// NotPassed says that the rider whose tap opened the gate did not go through: the tap does not count, and the same card may tap again.
+// Only the last opened tap of a card can be taken back.
+func (g *Gate) NotPassed(tap Record, now time.Time) error {
+	s := g.memory.find(tap.ID)
+	if tap.Sequence == 0 || s == nil || s.open != tap.Sequence {
+		return ErrTap
+	}
+	if g.failed {
+		return fmt.Errorf("take a tap back: %w until it is replayed", ErrLog)
+	}
+	if err := g.writePending(); err != nil {
+		return err
+	}
+	r := g.record(NotPassed, now)
+	r.Sequence, r.Subject, r.ID, r.Epoch = g.head.Sequence+1, tap.Sequence, tap.ID, tap.Epoch
+	return g.append(&r)
+}
+
+// Approved says that the back office has an approval for a ride on trust, so that the next one need not wait. It does not outlast a restart:
+// the gate then waits as long as FirstRideWait says.
+func (g *Gate) Approved(id denylist.ID) {
+	if s := g.memory.find(id); s != nil {
+		s.trusted = time.Time{}
+	}
+}

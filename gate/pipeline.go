@@ -1,0 +1,280 @@
+package gate
+
+import (
+	"bytes"
+	"time"
+
+	"tapnet/emv"
+	"tapnet/gate/denylist"
+	"tapnet/kernel"
+	"tapnet/pan"
+	"tapnet/tlv"
+)
+
+// tap is one card in front of the rules.
+type tap struct {
+	config   *Config
+	read     *Read
+	snapshot *denylist.Snapshot
+	known    *sighting // nil for a stranger
+	now      time.Time
+
+	number    pan.Number
+	hasNumber bool
+	expiry    pan.Expiry
+	hasExpiry bool
+	atc       uint16
+	hasATC    bool
+	id        denylist.ID
+	epoch     denylist.Epoch
+	onTrust   bool // no authentication, and the rule for its numbers allows that
+	entry     denylist.Entry
+	listed    bool
+	stale     bool
+}
+
+// look finds everything the rules ask for.
+func (g *Gate) look(r *Read, snapshot *denylist.Snapshot, now time.Time) *tap {
+	t := &tap{config: &g.config, read: r, snapshot: snapshot, now: now}
+	o := &r.Outcome
+	t.number, t.hasNumber = o.PAN()
+	t.expiry, t.hasExpiry = o.Expiry()
+	t.atc, t.hasATC = o.ATC()
+	ids, matches := g.identifier(snapshot)
+	t.stale = snapshot == nil || !matches || snapshot.Age(now) > g.config.ListAge || snapshot.Overdue(now)
+	if !t.hasNumber || !t.hasExpiry {
+		return t
+	}
+	t.id, t.epoch = ids.Credential(t.number, o.Sequence(), t.expiry), ids.Epoch()
+	t.known = g.memory.find(t.id)
+	rule, found := g.config.rule(t.number)
+	t.onTrust = found && rule.WithoutODA && o.ODA.Status == kernel.ODANotPerformed
+	if snapshot != nil && matches {
+		t.search(ids)
+	}
+	return t
+}
+
+// identifier is the one of the list's epoch; without such a list, the last, and false.
+func (g *Gate) identifier(snapshot *denylist.Snapshot) (Identifier, bool) {
+	if snapshot != nil {
+		for _, ids := range g.ports.IDs {
+			if ids.Epoch() == snapshot.Epoch() {
+				return ids, true
+			}
+		}
+	}
+	return g.ports.IDs[len(g.ports.IDs)-1], false
+}
+
+// search asks the list for the card, for the number as a token, and for the account. The strongest reason counts.
+func (t *tap) search(ids Identifier) {
+	day := denylist.DayOf(t.now)
+	consider := func(id denylist.ID) {
+		e, listed := t.snapshot.Lookup(id.Hash(), day)
+		if listed && (!t.listed || e.Reason() < t.entry.Reason()) {
+			t.entry, t.listed = e, true
+		}
+	}
+	consider(t.id)
+	consider(ids.Token(t.number))
+	if reference := t.card(emv.TagPAR); len(reference) > 0 {
+		consider(ids.PAR(string(reference)))
+	}
+}
+
+// card is a data object that the kernel's record or the reader has; nil when neither does.
+func (t *tap) card(tag tlv.Tag) []byte {
+	if value, ok := t.read.Outcome.Data.Value(tag); ok {
+		return value
+	}
+	return t.read.Card.Get(tag)
+}
+
+func (t *tap) list() uint64 {
+	if t.snapshot == nil {
+		return 0
+	}
+	return t.snapshot.Position().Sequence
+}
+
+// decide goes through the rules in order. The first that fails is the reason.
+func (t *tap) decide() (Reason, Flags) {
+	flags := t.flags()
+	for _, rule := range [...]func(*tap) Reason{
+		(*tap).readable, (*tap).restrictions, (*tap).authentic, (*tap).signedHere, (*tap).denied, (*tap).fresh, (*tap).accepted,
+		(*tap).trusted, (*tap).passBack, (*tap).counter, (*tap).velocity,
+	} {
+		if reason := rule(t); reason != 0 {
+			return reason, flags
+		}
+	}
+	return OK, flags
+}
+
+func (t *tap) flags() (f Flags) {
+	set := func(flag Flags, on bool) {
+		if on {
+			f |= flag
+		}
+	}
+	set(FlagStaleList, t.stale)
+	set(FlagNoODA, t.read.Outcome.ODA.Status != kernel.ODAPassed)
+	set(FlagCounter, t.counter() != 0)
+	set(FlagPassBack, t.passBack() == PassBack)
+	set(FlagTooOften, t.velocity() != 0)
+	set(FlagListed, t.listed)
+	set(FlagPurse, t.purse())
+	return f
+}
+
+// readable: the kernel came to an end that says something about the card.
+func (t *tap) readable() Reason {
+	o := &t.read.Outcome
+	switch o.Reason {
+	case kernel.ReasonExpired, kernel.ReasonExpiredOnline:
+		return Expired
+	case kernel.ReasonODAFailed, kernel.ReasonODAFailedOnline, kernel.ReasonODAFailedSwitch:
+		return ODAFailed
+	}
+	switch o.Kind {
+	case kernel.TryAgain:
+		return ReadAgain
+	case kernel.Approved, kernel.OnlineRequest:
+		if !t.hasNumber || !t.hasExpiry || !t.hasATC {
+			return NotReadable
+		}
+		return 0
+	case kernel.Declined:
+		return CardDeclined
+	}
+	return NotReadable
+}
+
+// restrictions: dates and usage control [EMV B3 10.4.2] [EMV B3 10.4.3].
+func (t *tap) restrictions() Reason {
+	if t.expiry.Expired(t.now) {
+		return Expired
+	}
+	if effective, ok := kernel.Date(t.card(emv.TagEffectiveDate)); ok && effective.After(dayAsUTC(t.now)) {
+		return Expired
+	}
+	usage, err := emv.ParseUsageControl(t.card(emv.TagUsageControl))
+	if err != nil { // the card says nothing about it
+		return 0
+	}
+	services := emv.AUCDomesticServices
+	if issuer := t.card(emv.TagIssuerCountry); len(issuer) == 2 && !bytes.Equal(issuer, packedCountry(t.config.Country)) {
+		services = emv.AUCInternationalServices
+	}
+	if !usage.Has(emv.AUCNotATM) || !usage.Has(services) {
+		return NotForTransit
+	}
+	return 0
+}
+
+// dayAsUTC is the calendar day of t, as dates on cards are read.
+func dayAsUTC(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// packedCountry is a country as it stands in tag 5F28: four digits, packed.
+func packedCountry(n uint16) []byte {
+	const ten, hundred, thousand = 10, 100, 1000
+	return []byte{byte(n/thousand%ten<<4 | n/hundred%ten), byte(n/ten%ten<<4 | n%ten)}
+}
+
+// authentic: the card proved itself with a dynamic signature [REF 2.6], and the kernel let it pass for now [REF 2.7]; or it is a token
+// of a range that may ride on trust.
+func (t *tap) authentic() Reason {
+	o := &t.read.Outcome
+	switch {
+	case o.ODA.Status == kernel.ODAPassed && o.Kind == kernel.Approved:
+		return 0
+	case o.ODA.Status == kernel.ODAPassed: // a PIN, a signature: nothing for a gate
+		return CardDeclined
+	case t.onTrust && o.Kind == kernel.OnlineRequest && (o.CVM == kernel.CVMNone || o.CVM == kernel.CVMConfirmationCode):
+		return 0
+	}
+	return ODAFailed
+}
+
+// signedHere: number, amount and currency are those of this gate and this tap, so that nothing read elsewhere opens it.
+func (t *tap) signedHere() Reason {
+	d := &t.read.Outcome.Data
+	amount, err := t.config.Amount.BCD()
+	currency := packedCountry(uint16(t.config.Amount.Currency().Number()))
+	if err != nil || !bytes.Equal(d.Get(emv.TagAmount), amount[:]) || !bytes.Equal(d.Get(emv.TagCurrency), currency) ||
+		!bytes.Equal(d.Get(emv.TagUnpredictableNumber), t.read.Random[:]) {
+		return WrongAmount
+	}
+	return 0
+}
+
+// leaves reports whether the rider is already inside: whoever owes a fare is let out, and the back office knows.
+func (t *tap) leaves() bool { return t.read.Direction == Out && !t.config.ShutIn }
+
+func (t *tap) denied() Reason {
+	switch {
+	case !t.listed || t.leaves():
+		return 0
+	case t.entry.Reason() == denylist.Debt:
+		return DeniedDebt
+	}
+	return DeniedBlocked
+}
+
+func (t *tap) fresh() Reason {
+	if t.stale && t.config.Stale == StaleShuts && !t.leaves() {
+		return ListStale
+	}
+	return 0
+}
+
+// accepted: the rule for the number, and what the card did about the money.
+func (t *tap) accepted() Reason {
+	rule, found := t.config.rule(t.number)
+	if found && rule.Refuse || !found && len(t.config.Rules) > 0 || t.purse() && !t.config.Purse {
+		return NotAccepted
+	}
+	return 0
+}
+
+// purse reports whether the card has paid already, with an approval of its own.
+func (t *tap) purse() bool { return t.read.Outcome.Kind == kernel.Approved && !t.read.Outcome.Deferred }
+
+func (t *tap) trusted() Reason {
+	if t.onTrust && t.known != nil && !t.leaves() && within(t.known.trusted, t.now, t.config.FirstRideWait) {
+		return FirstRideOpen
+	}
+	return 0
+}
+
+// passBack: the last tap that opened was in the same direction, a moment or some minutes ago.
+func (t *tap) passBack() Reason {
+	switch {
+	case t.known == nil || t.known.open == 0 || t.known.direction != t.read.Direction:
+		return 0
+	case within(t.known.at, t.now, t.config.DoubleTap):
+		return DoubleTap
+	case within(t.known.at, t.now, t.config.PassBack):
+		return PassBack
+	}
+	return 0
+}
+
+// counter: a card counts every transaction, so a number that was seen before is a copy, or a tap that was recorded and played again.
+func (t *tap) counter() Reason {
+	if t.known != nil && t.known.hasATC && t.hasATC && t.atc <= t.known.atc {
+		return CounterBack
+	}
+	return 0
+}
+
+func (t *tap) velocity() Reason {
+	if t.known != nil && t.known.count(t.now, t.config.VelocityWindow) >= t.config.VelocityLimit {
+		return TooOften
+	}
+	return 0
+}
