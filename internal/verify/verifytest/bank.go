@@ -27,7 +27,8 @@ type Chip struct {
 	PurseMinor int64
 }
 
-// Audit verifies the bank twice, in memory (unless there are no balances to compare with) and from a data directory that it makes in dir, and returns what it finds, in English.
+// Audit verifies the bank twice, in memory (unless there are no balances to compare with) and from a data directory that it makes in dir, and
+// returns what it finds, in English.
 func (b Bank) Audit(ctx context.Context, dir string) (findings []string, err error) {
 	snapshot := verify.Snapshot{Calendar: b.Calendar, Members: []verify.Member{
 		{Role: verify.Issuer, Name: b.Name, Rows: b.Rows, Balances: b.Balances, Cells: b.Cells, Watermark: b.Watermark},
