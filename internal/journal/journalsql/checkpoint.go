@@ -13,9 +13,9 @@ const (
 	// checkpointRows is how often the log is carried over into the file: often enough that little is left to do each
 	// time, seldom enough that pages written many times are carried over once.
 	checkpointRows = 8192
-	// finishPages is the size of the log, 64 MiB, at which the writer itself carries over the last pages after a
+	// finishPages is the size of the log, 16 MiB, at which the writer itself carries over the last pages after a
 	// commit. Only when nothing is left can the log start anew; under steady load the other connection never gets there.
-	finishPages = 16384
+	finishPages = 4096
 )
 
 // checkpointer carries the write-ahead log over on a connection and goroutine of its own, so that no commit waits

@@ -38,7 +38,7 @@ const (
 	// cacheKiB holds the tail of the table and of the index, the only pages an append touches, with room to spare.
 	cacheKiB = 32 << 10
 	// walKeepBytes is what the write-ahead log is cut back to when it starts anew.
-	walKeepBytes = 64 << 20
+	walKeepBytes = 16 << 20
 )
 
 // Store is a journal in one SQLite file. Commit and Claim are for one goroutine at a time, the writer's; the other
