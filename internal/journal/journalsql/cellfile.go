@@ -33,11 +33,11 @@ const (
 	findNameSQL  = `SELECT id, seq, name, data FROM cell WHERE place BETWEEN ?1 AND ?1 + 7 AND name = ?2`
 	cellsSQL     = `SELECT id, seq, name, data FROM cell ORDER BY id`
 	watermarkSQL = `SELECT watermark FROM mark WHERE id = 1`
-	lastCellSQL  = `SELECT COALESCE(MAX(seq), 0) FROM cell`
+	lastCellSQL  = `SELECT last FROM mark WHERE id = 1`
 
 	updateCellSQL = `UPDATE cell SET seq = ?2, data = ?3 WHERE place = ?1 AND id = ?4 AND name IS ?5`
 	insertCellSQL = `INSERT INTO cell (place, id, seq, name, data) VALUES (?1, ?4, ?2, ?5, ?3) ON CONFLICT (place) DO NOTHING`
-	raiseMarkSQL  = `UPDATE mark SET watermark = MAX(watermark, ?1) WHERE id = 1`
+	raiseMarkSQL  = `UPDATE mark SET watermark = MAX(watermark, ?1), last = ?2 WHERE id = 1`
 )
 
 // neighbours is how many cells may share a place: with 62 bits of a keyed hash two do in a bank of a thousand million cards, now and then.
@@ -64,7 +64,7 @@ type cells struct {
 	open *cellFile
 }
 
-// One connection writes and looks up: SQLite throws the pages away that a connection has read as soon as another one has written.
+// cellFile is that file. One connection writes and looks up: SQLite throws the pages away that a connection has read as soon as another one has written.
 type cellFile struct {
 	mu                                          sync.Mutex
 	conn                                        *sqlite.Conn
@@ -77,7 +77,7 @@ type cellFile struct {
 }
 
 // file gives the file, nil when there is none and none is to be made.
-func (c *cells) file(ctx context.Context, make bool) (*cellFile, error) {
+func (c *cells) file(ctx context.Context, create bool) (*cellFile, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (c *cells) file(ctx context.Context, make bool) (*cellFile, error) {
 	if c.open != nil {
 		return c.open, nil
 	}
-	if !make {
+	if !create {
 		if _, err := os.Stat(c.path); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
@@ -219,15 +219,15 @@ func (c *cells) strange() error {
 	return c.open.own(false)
 }
 
-// put writes back, after the rows are durable.
-func (f *cellFile) put(back *journal.Back) error {
+// put writes back, after the rows up to last are durable.
+func (f *cellFile) put(back *journal.Back, last uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := errors.Join(f.lower(), run(f.begin)); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	f.owned = true
-	err := f.putAll(back)
+	err := f.putAll(back, last)
 	if err == nil {
 		err = run(f.commit)
 	}
@@ -243,16 +243,14 @@ func (f *cellFile) put(back *journal.Back) error {
 	return nil
 }
 
-func (f *cellFile) putAll(back *journal.Back) error {
+func (f *cellFile) putAll(back *journal.Back, last uint64) error {
 	for i := range back.Cells {
 		if err := f.putCell(&back.Cells[i]); err != nil {
 			return fmt.Errorf("write back cell %d: %w", back.Cells[i].ID, err)
 		}
 	}
-	if back.Watermark == 0 {
-		return nil
-	}
 	f.raise.BindInt64(1, int64(back.Watermark))
+	f.raise.BindInt64(2, int64(last))
 	return run(f.raise)
 }
 

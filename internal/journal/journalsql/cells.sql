@@ -9,9 +9,10 @@ CREATE TABLE cell (
 );
 CREATE UNIQUE INDEX cell_id ON cell (id);
 
--- Every cell holds every row up to this one.
+-- Every cell holds every row up to the watermark, and none holds a row above the last.
 CREATE TABLE mark (
     id        INTEGER PRIMARY KEY CHECK (id = 1),
-    watermark INTEGER NOT NULL
+    watermark INTEGER NOT NULL,
+    last      INTEGER NOT NULL
 );
-INSERT INTO mark (id, watermark) VALUES (1, 0);
+INSERT INTO mark (id, watermark, last) VALUES (1, 0, 0);

@@ -67,7 +67,7 @@ func (s *Store) writeBack(ctx context.Context, back *journal.Back) error {
 	if err != nil {
 		return err
 	}
-	if err := f.put(back); err != nil {
+	if err := f.put(back, s.lastSeq); err != nil {
 		return fmt.Errorf("journalsql: %s: %w", filepath.Base(s.cells.path), err)
 	}
 	return nil

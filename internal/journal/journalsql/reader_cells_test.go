@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"zombiezen.com/go/sqlite"
@@ -117,5 +118,32 @@ func TestAReaderGoesOnWhereCellsAreDamaged(t *testing.T) {
 	}
 	if got := allCells(t, r.Cells); len(got) != 6 {
 		t.Errorf("after an error %d cells", len(got))
+	}
+}
+
+// TestCellsAheadOfTheJournal takes the last row away behind everybody's back: cells that know of it must not be believed.
+func TestCellsAheadOfTheJournal(t *testing.T) {
+	s, _ := withCells(t)
+	last, _, err := s.Last(t.Context())
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := sqlite.OpenConn(s.path, sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = sqlitex.ExecuteTransient(conn, "DELETE FROM journal WHERE seq = ?1", &sqlitex.ExecOptions{Args: []any{int64(last)}})
+	if err := errors.Join(err, conn.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(t.Context(), s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Claim(t.Context(), "test"); err == nil || !strings.Contains(err.Error(), "rows are missing") {
+		t.Errorf("claimed: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
