@@ -54,7 +54,7 @@ type residence struct {
 	touched bool   // used since the clock passed
 }
 
-// cache is the cards in memory and their way out: what has changed waits in order of number, is written back in slices beside the rows of a batch, and may be
+// cache is the cards in memory and their way out: what has changed waits in order of name, is written back in slices beside the rows of a batch, and may be
 // put away once that batch is durable.
 type cache struct {
 	capacity Capacity

@@ -10,7 +10,7 @@
 // PostgreSQL is what it is tested on. The statements use 64-bit numbers, bytes, a row lock and unnest, no sequence and
 // no advisory lock, and a serialization failure repeats the batch, so that YugabyteDB fits by design, and CockroachDB as far as it takes arrays
 // of a table's row type as parameters; it is not tested on them. A Catalog names the journals of a database and says which node should write
-// which. It does not know what rows mean, keeps no balances, pools nothing, and does not work through a transaction pooler
+// which. It does not know what rows or cells mean, pools nothing, and does not work through a transaction pooler
 // that cannot keep prepared statements.
 package journalpg
 

@@ -1,8 +1,9 @@
 // Package journalsql keeps a journal in an SQLite file, through the native interface of zombiezen.com/go/sqlite.
 //
 // It follows no standard. It promises what journal.Store asks for: a commit is one transaction, on disk when Commit
-// returns (write-ahead log, synchronous=FULL), checked against the epoch row inside that transaction. It does not
-// know what rows mean, keeps no balances, and does not lock the data directory.
+// returns (write-ahead log, synchronous=FULL), checked against the epoch row inside that transaction. Cells, which are
+// a cache of the rows, are written to a second file after the commit, without a sync, and never get ahead of the rows.
+// It does not know what rows or cells mean, and does not lock the data directory.
 package journalsql
 
 import (
