@@ -189,7 +189,7 @@ func (n *Network) issueCards() error {
 		if err != nil {
 			return err
 		}
-		memory := &chipFile{path: filepath.Join(cards, spec.Name+chipSuffix), initial: personal.Image.State}
+		memory := n.chipMemory(filepath.Join(cards, spec.Name+chipSuffix), personal)
 		chip, err := card.New(&personal.Image, personal.Crypto, memory, n.random.source("card "+spec.Name))
 		if err != nil {
 			return fmt.Errorf("card %q: %w", spec.Name, err)
@@ -342,6 +342,9 @@ func (n *Network) startTills(ctx context.Context) error {
 		if err := n.run(ctx, node); err != nil {
 			return err
 		}
+		if err := role.Restore(ctx, n.options.Profile.Money()); err != nil {
+			return fmt.Errorf("till %q: downloaded parameters: %w", m.Name, err)
+		}
 		n.tills[m.Name] = &tillNode{node, role, m}
 		if err := n.connect(ctx, dialer, node.name); err != nil {
 			return err
@@ -365,7 +368,7 @@ func (n *Network) limits() link.Limits {
 func (n *Network) session(node *node, name, merchant, peer string, dialect unionpay.Dialect, ring *keyring.Ring) link.Config {
 	return link.Config{
 		Name: name, Merchant: merchant, Peer: peer, Dialect: dialect, Clock: n.options.Clock, Keys: ring, Limits: n.limits(), OnMessage: node.receive,
-		Trace: func(e link.TraceEvent) { n.traceMessage(node, dialect, e) }, Log: node.log, OnUp: node.reached,
+		Trace: func(e link.TraceEvent) { n.traceMessage(node, dialect, e) }, TraceRoom: n.trace.Room, Log: node.log, OnUp: node.reached,
 	}
 }
 

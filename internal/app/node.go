@@ -76,21 +76,6 @@ func (i inspectable) WriteBack(back *journal.Back, rows int, durable uint64) {
 	}
 }
 
-// onCommit tells of every row that has become durable.
-type onCommit struct {
-	journal.Store
-	told func(rows []journal.Row)
-}
-
-// Commit makes the rows durable, then tells.
-func (s onCommit) Commit(ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
-	if err := s.Store.Commit(ctx, epoch, rows, back); err != nil {
-		return err
-	}
-	s.told(rows)
-	return nil
-}
-
 type nodeConfig struct {
 	name  string
 	shown string
@@ -105,11 +90,12 @@ type nodeConfig struct {
 
 func newNode(c nodeConfig) *node {
 	n := &node{name: c.name, shown: c.shown, role: c.role, broke: c.broke, log: c.log.With("node", c.name), done: make(chan struct{})}
-	n.store = onCommit{Store: c.store, told: func(rows []journal.Row) { c.told(n, rows) }}
+	n.store = c.store
 	n.effects.ready = sync.NewCond(&n.effects.mu)
 	n.timers = journal.NewTimers(c.clock, func(name string) { n.submit(journal.Event{Timer: name}) })
 	n.writer = journal.NewWriter(journal.Config{
 		Machine: inspectable{c.role}, Store: n.store, Clock: c.clock, Owner: c.name, Release: n.effects.put,
+		Durable: func(rows []journal.Row) { c.told(n, rows) },
 	})
 	return n
 }

@@ -77,7 +77,7 @@ func newHost(core *issuer.Issuer, ring *keyring.Ring, o Options, open func(h *ho
 		if h.traces, err = trace.New(trace.Config{Key: []byte("bench: a public key of traces")}); err != nil {
 			return nil, err
 		}
-		config.Trace = h.traceMessage
+		config.Trace, config.TraceRoom = h.traceMessage, h.traces.Room
 	}
 	if h.server, err = link.NewServer(config); err != nil {
 		return nil, err
@@ -159,20 +159,6 @@ func (h *host) traceRows(rows []journal.Row) {
 	}
 }
 
-// tracedStore tells of the rows that have become durable.
-type tracedStore struct {
-	journal.Store
-	told func(rows []journal.Row)
-}
-
-func (s tracedStore) Commit(ctx context.Context, epoch uint64, rows []journal.Row, back *journal.Back) error {
-	if err := s.Store.Commit(ctx, epoch, rows, back); err != nil {
-		return err
-	}
-	s.told(rows)
-	return nil
-}
-
 // share gives the host and a caller the same master key, each under the other's name.
 func (h *host) share(vault *hsm.HSM, caller *hsm.HSM, name string) error {
 	key := make([]byte, hsm.TDES.Bytes())
@@ -250,7 +236,7 @@ func openJournal(ctx context.Context, m medium, h *host) (*journalBooks, error) 
 	if err != nil {
 		return nil, err
 	}
-	return startWriter(ctx, tracedStore{store, h.traceRows}, h.core, h.outbox.put)
+	return startWriter(ctx, store, h.core, h.outbox.put, h.traceRows)
 }
 
 func (b *journalBooks) broken() <-chan struct{} { return b.writer.Done() }

@@ -137,7 +137,7 @@ func (b *bank) enrolAll(ctx context.Context, o Options, m medium, cards int) (er
 	if err != nil {
 		return err
 	}
-	books, err := startWriter(ctx, store, core, nil)
+	books, err := startWriter(ctx, store, core, nil, nil)
 	if err != nil {
 		return err
 	}

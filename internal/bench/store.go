@@ -73,7 +73,7 @@ func Store(ctx context.Context, o Options, each func(Rate) error) (err error) {
 	if err != nil {
 		return err
 	}
-	real, err := startWriter(ctx, store, scribe{}, wake.release)
+	real, err := startWriter(ctx, store, scribe{}, wake.release, nil)
 	if err != nil {
 		return err
 	}
@@ -92,10 +92,12 @@ func Store(ctx context.Context, o Options, each func(Rate) error) (err error) {
 	return interleave(ctx, o, m, measure, baseline, each)
 }
 
-// startWriter runs a machine over a store.
-func startWriter(ctx context.Context, store journal.Store, machine journal.Machine, release func([]journal.Effect)) (*journalBooks, error) {
+// startWriter runs a machine over a store; durable, unless nil, is told of its rows.
+func startWriter(
+	ctx context.Context, store journal.Store, machine journal.Machine, release func([]journal.Effect), durable func([]journal.Row),
+) (*journalBooks, error) {
 	b := &journalBooks{store: store, done: make(chan error, 1)}
-	b.writer = journal.NewWriter(journal.Config{Machine: machine, Store: store, Clock: clock.Real(), Owner: "bench", Release: release})
+	b.writer = journal.NewWriter(journal.Config{Machine: machine, Store: store, Clock: clock.Real(), Owner: "bench", Release: release, Durable: durable})
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	b.cancel = cancel
 	go func() { b.done <- b.writer.Run(running) }()

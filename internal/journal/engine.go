@@ -25,6 +25,9 @@ type Config struct {
 	// Release does the effects of one batch, in order, after its commit. The slice is used again after the call. Effects that
 	// only carry a Reply are not in it. It must not block and must not call Submit: hand over to queues.
 	Release func([]Effect)
+	// Durable, unless nil, is told of the rows of a batch after its commit and before its effects leave. The slice is used again after the call. It must not
+	// block.
+	Durable func([]Row)
 	// MaxBatch is the number of events or rows after which a batch takes no more events.
 	MaxBatch int
 	// Queue is the number of events that may wait.
@@ -228,6 +231,9 @@ func (e *engine) commit(ctx context.Context, b *batch) error {
 		return fmt.Errorf("journal: commit rows %d to %d: %w", b.rows[0].Seq, last, err)
 	}
 	e.durable.Store(last)
+	if e.cfg.Durable != nil {
+		e.cfg.Durable(b.rows)
+	}
 	return nil
 }
 

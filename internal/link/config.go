@@ -170,6 +170,9 @@ type Config struct {
 	OnDown func(s *Session, reason error)
 	// Trace is called off the hot path, by a goroutine of the session that ends with it: it must return. It may be nil.
 	Trace func(TraceEvent)
+	// TraceRoom reports whether Trace would keep a message of that instant, so that one that it would not costs no copy and wakes nobody. It is called on the
+	// hot path. Nil keeps all.
+	TraceRoom func(at time.Time) bool
 	Log   *slog.Logger // nil: silent
 	// STAN gives the trace number of the session's own messages; nil counts from 1.
 	STAN  func() uint32

@@ -3,6 +3,7 @@ package link
 import (
 	"bytes"
 	"sync/atomic"
+	"time"
 
 	"tapnet/iso8583"
 	"tapnet/iso8583/unionpay"
@@ -10,24 +11,37 @@ import (
 
 // traceIn hands a received message to the tracing goroutine. A full queue drops it: tracing never makes a payment wait.
 func (s *Session) traceIn(body []byte, m unionpay.Message, err error) {
-	if s.traces == nil {
-		return
+	if at, kept := s.traced(); kept {
+		s.trace(TraceEvent{Session: s.config.Name, Peer: s.Peer(), Direction: In, At: at, Raw: bytes.Clone(body), Message: m, Err: err})
 	}
-	s.trace(TraceEvent{
-		Session: s.config.Name, Peer: s.Peer(), Direction: In, At: s.config.Clock.Now(), Raw: bytes.Clone(body), Message: m, Err: err,
-	})
 }
 
 // traceOut hands over a frame as it is written.
 func (s *Session) traceOut(f *outbound) {
+	at, kept := s.traced()
+	if !kept {
+		return
+	}
 	skip := 4
 	if s.config.Dialect == unionpay.Terminal {
 		skip = 2 + iso8583.TPDUBytes + iso8583.HeaderBytes
 	}
 	s.trace(TraceEvent{
-		Session: s.config.Name, Peer: s.Peer(), Direction: Out, At: s.config.Clock.Now(), Raw: bytes.Clone(f.bytes[skip:]),
-		Message: f.message,
+		Session: s.config.Name, Peer: s.Peer(), Direction: Out, At: at, Raw: bytes.Clone(f.bytes[skip:]), Message: f.message,
 	})
+}
+
+// traced says whether a message that passes now is traced.
+func (s *Session) traced() (at time.Time, kept bool) {
+	if s.traces == nil {
+		return at, false
+	}
+	at = s.config.Clock.Now()
+	if s.config.TraceRoom != nil && !s.config.TraceRoom(at) {
+		s.stats.tracesDropped.Add(1)
+		return at, false
+	}
+	return at, true
 }
 
 func (s *Session) trace(t TraceEvent) {

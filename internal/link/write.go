@@ -105,9 +105,7 @@ func (s *Session) writeFrame(w *bufio.Writer, f *outbound) error {
 	defer putFrame(f)
 	s.stats.framesOut.Add(1)
 	s.stats.bytesOut.Add(uint64(len(f.bytes)))
-	if s.traces != nil {
-		s.traceOut(f)
-	}
+	s.traceOut(f)
 	_, err := w.Write(f.bytes)
 	return err
 }

@@ -129,8 +129,8 @@ func openCells(path string) (*cellFile, error) {
 	if err != nil {
 		return f, err
 	}
-	f.checkpoint = startCheckpointer(conn)
-	return f, nil
+	f.checkpoint, err = startCheckpointer(path, conn)
+	return f, err
 }
 
 func connectCells(path string) (*sqlite.Conn, error) {
@@ -147,6 +147,9 @@ func (f *cellFile) close() error {
 	}
 	if f.conn != nil {
 		errs = append(errs, f.conn.Close())
+	}
+	if f.checkpoint != nil {
+		errs = append(errs, f.checkpoint.release())
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package journalsql
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 
 	"zombiezen.com/go/sqlite"
@@ -20,8 +21,12 @@ const (
 
 // checkpointer carries the write-ahead log over on a connection and goroutine of its own, so that no commit waits
 // for it. A failed checkpoint loses nothing: the rows are in the log; the error is told on stop.
+//
+// After each round it also syncs the file. SQLite does that only when the whole log is carried over, which happens in a commit: there would be the pages of all
+// rounds to wait for.
 type checkpointer struct {
 	conn   *sqlite.Conn
+	file   *os.File // of the database; closed after the last connection, for closing it gives up the process's locks
 	wake   chan struct{}
 	done   chan struct{}
 	err    error // of the last attempt; read after done
@@ -29,10 +34,14 @@ type checkpointer struct {
 	finish atomic.Bool
 }
 
-func startCheckpointer(conn *sqlite.Conn) *checkpointer {
-	c := &checkpointer{conn: conn, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func startCheckpointer(path string, conn *sqlite.Conn) (*checkpointer, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	c := &checkpointer{conn: conn, file: file, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go c.run()
-	return c
+	return c, nil
 }
 
 // committed is called by the writer after every commit, outside the transaction. It reports whether the writer is to carry over the last pages itself.
@@ -53,7 +62,10 @@ func (c *checkpointer) run() {
 	defer close(c.done)
 	for range c.wake {
 		var pages int64
-		if pages, c.err = passive(c.conn); c.err == nil && pages > finishPages {
+		if pages, c.err = passive(c.conn); c.err != nil {
+			continue
+		}
+		if c.err = c.file.Sync(); c.err == nil && pages > finishPages {
 			c.finish.Store(true)
 		}
 	}
@@ -73,9 +85,11 @@ func passive(conn *sqlite.Conn) (pages int64, err error) {
 	return pages, nil
 }
 
-// stop ends the goroutine and closes its connection.
+// stop ends the goroutine and closes its connection. After the last connection of the process, release closes the file.
 func (c *checkpointer) stop() error {
 	close(c.wake)
 	<-c.done
 	return errors.Join(c.err, c.conn.Close())
 }
+
+func (c *checkpointer) release() error { return c.file.Close() }
