@@ -7,7 +7,7 @@
 //
 // Promise: the published keys, for every usage and key type of the standards; a device never yields the keys of a counter twice, walks the counters that
 // the standard allows and then says ErrExhausted; everything that is or holds a key masks itself. Not here: where the block is stored and that an old copy
-// of it is not loaded again (the counter tells), the enciphering of PINs and data itself, single-length DES, the 80-bit KSN of part 3, key blocks.
+// of it is not loaded again (the counter tells), the enciphering of PINs and data itself, single-length DES, key blocks.
 package dukpt
 
 import (

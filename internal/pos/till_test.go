@@ -193,7 +193,7 @@ func TestAnOpenReversalGoesOutBeforeTheNextSale(t *testing.T) {
 func TestAnUploadIsRepeatedUntilADefiniteAnswer(t *testing.T) {
 	s := newShop(t)
 	upload := s.card.PayOffline(0, 1_250)
-	if reply := s.Command(pos.Store{Request: *upload}); reply != (pos.Stored{STAN: 1}) {
+	if reply := s.Command(pos.Store{Request: *upload}); reply != (pos.Stored{STAN: 1, Batch: 1}) {
 		t.Fatalf("reply %v", reply)
 	}
 	m := s.Out[0].Message

@@ -55,6 +55,9 @@ func (r Receipt) layout() []part {
 	if d.Reprint {
 		mark(notice, reprintTerm)
 	}
+	if d.Result != Approved {
+		mark(notice, resultTerms[d.Result])
+	}
 	line()
 	add(row, merchantTerm, d.Merchant.Name)
 	add(row, merchantNoTrm, plain(d.Merchant.Number))
@@ -76,14 +79,30 @@ func (r Receipt) layout() []part {
 	add(row, authTerm, plain(d.AuthCode))
 	parts = d.Original.layout(parts)
 	line()
+	parts = append(parts, d.Totals.layout()...)
 	parts = append(parts, d.figures()...)
 	sum(row, purseTerm, d.PurseBalance)
 	sum(total, availableTerm, d.Available)
-	if d.Kind != Balance {
+	if d.Kind != Balance && d.Kind != Settlement {
 		add(row, verifiedTerm, verificationTerms[d.Verification])
 	}
 	parts = append(parts, d.Chip.layout()...)
 	return append(parts, d.end()...)
+}
+
+// layout shows what a batch adds up to, and whether the acquirer found the same.
+func (t *Totals) layout() []part {
+	if t == nil {
+		return nil
+	}
+	line := func(count int64, a money.Amount) glossary.Term {
+		return glossary.Term{EN: countTerm.Format(glossary.English, count, a.String()), ZH: countTerm.Format(glossary.Chinese, count, a.String())}
+	}
+	verdict := differTerm
+	if t.Agreed {
+		verdict = agreedTerm
+	}
+	return []part{{total, debitsTerm, line(t.DebitCount, t.Debit)}, {total, creditsTerm, line(t.CreditCount, t.Credit)}, {form: notice, value: verdict}}
 }
 
 // figures are the amount and, when there is a tip, the tip and both together. What goes back to the cardholder has a minus.
@@ -151,7 +170,10 @@ func (c Chip) layout() []part {
 func (d Data) end() []part {
 	parts := []part{{form: rule}}
 	switch {
-	case d.Kind == Balance:
+	case d.Kind == Balance || d.Kind == Settlement:
+	case d.Result == Declined || d.Result == Reversed:
+		parts = append(parts, part{form: middle, value: notPaidTerm}, part{form: rule})
+	case d.Result != Approved: // nobody signs for what is not certain
 	case d.Verification.signed() && d.Copy == MerchantCopy:
 		parts = append(parts, part{form: signature, label: signTerm}, part{form: small, value: agreeTerm}, part{form: rule})
 	case !d.Verification.signed():

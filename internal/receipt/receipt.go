@@ -1,9 +1,9 @@
 // Package receipt writes what a point of sale prints: a receipt as text of 32 columns for a thermal printer, and as a page of HTML that prints.
 //
-// Promise: both forms show the same lines in the same order, in English, in Chinese or in both; no line of the text is wider than 32 cells, with Chinese
-// characters counting two; the page is self-contained, without script and without anything to load, and marks each text with its language. The account
-// number appears only masked, and a receipt with the full number in any other place is refused. Layout follows the bank card receipts of the trade, which no
-// published standard fixes.
+// Promise: a receipt that is not for an approved transaction says so in words; both forms show the same lines in the same order, in English, in Chinese or
+// in both; no line of the text is wider than 32 cells, with Chinese characters counting two; the page is self-contained, without script and without
+// anything to load, and marks each text with its language. The account number appears only masked, and a receipt with the full number in any other place
+// is refused. Layout follows the bank card receipts of the trade, which no published standard fixes.
 //
 // Not here: which receipts a payment needs, where they are kept, pictures (a QR code is its text, for whoever draws it), printers and their commands.
 package receipt
@@ -46,7 +46,28 @@ const (
 	CashLoadFromNotes
 	CashLoadVoid
 	CashUnload
+	Settlement // of a batch: Totals
 )
+
+// Result is what became of the transaction. The zero value is approved.
+type Result uint8
+
+// The results.
+const (
+	Approved Result = iota
+	Declined
+	Reversed  // taken back
+	Cancelled // never made, or voided since
+	Pending   // no answer yet
+	Uncertain // only the card and its issuer know
+)
+
+// Totals are those of a settlement.
+type Totals struct {
+	DebitCount, CreditCount int64
+	Debit, Credit           money.Amount
+	Agreed                  bool
+}
 
 // Copy is whose copy it is.
 type Copy uint8
@@ -115,7 +136,9 @@ type Original struct {
 type Data struct {
 	Kind     Kind
 	Copy     Copy
+	Result   Result
 	Reprint  bool
+	Totals   *Totals // of a settlement, which has no amount
 	Merchant Merchant
 	Terminal string // terminal number, field 41
 	Cashier  string
@@ -157,15 +180,15 @@ type Receipt struct{ data Data }
 // New checks data. The error wraps ErrInvalid and names the field.
 func New(d Data) (Receipt, error) {
 	switch {
-	case d.Kind < Sale || d.Kind > CashUnload:
+	case d.Kind < Sale || d.Kind > Settlement || (d.Kind == Settlement) != (d.Totals != nil):
 		return Receipt{}, fmt.Errorf("kind %d: %w", d.Kind, ErrInvalid)
-	case d.Copy > MerchantCopy || d.Entry > QRCode || d.Verification > OnDevice:
+	case d.Copy > MerchantCopy || d.Entry > QRCode || d.Verification > OnDevice || d.Result > Uncertain:
 		return Receipt{}, fmt.Errorf("copy %d, entry %d, verification %d: %w", d.Copy, d.Entry, d.Verification, ErrInvalid)
 	case d.Time.IsZero():
 		return Receipt{}, fmt.Errorf("no time: %w", ErrInvalid)
 	case d.Merchant.Name == (glossary.Term{}) || d.Merchant.Number == "" || d.Terminal == "":
 		return Receipt{}, fmt.Errorf("no merchant name, merchant number or terminal number: %w", ErrInvalid)
-	case d.Amount.Currency().IsZero() && d.Kind != Balance:
+	case d.Amount.Currency().IsZero() && d.Kind != Balance && d.Kind != Settlement:
 		return Receipt{}, fmt.Errorf("no amount: %w", ErrInvalid)
 	}
 	if _, err := d.sum(); err != nil {

@@ -16,11 +16,20 @@ var kindTerms = [...]glossary.Term{
 	CashLoadFromNotes:    {EN: "E-CASH LOAD, CASH", ZH: "电子现金现金充值"},
 	CashLoadVoid:         {EN: "E-CASH LOAD VOID", ZH: "电子现金充值撤销"},
 	CashUnload:           {EN: "E-CASH UNLOAD", ZH: "电子现金圈提"},
+	Settlement:           {EN: "SETTLEMENT", ZH: "批结算"},
+}
+
+var resultTerms = [...]glossary.Term{
+	Declined:  {EN: "*** DECLINED ***", ZH: "*** 交易失败 ***"},
+	Reversed:  {EN: "*** REVERSED ***", ZH: "*** 已冲正 ***"},
+	Cancelled: {EN: "*** CANCELLED ***", ZH: "*** 已取消 ***"},
+	Pending:   {EN: "*** NOT YET ANSWERED ***", ZH: "*** 尚未应答 ***"},
+	Uncertain: {EN: "*** UNKNOWN: INSERT THE CARD ***", ZH: "*** 结果未知，请插卡查询 ***"},
 }
 
 // Term is the name of the kind in both languages.
 func (k Kind) Term() glossary.Term {
-	if k < Sale || k > CashUnload {
+	if k < Sale || k > Settlement {
 		return glossary.Term{EN: "unknown", ZH: "未知"}
 	}
 	return kindTerms[k]
@@ -79,5 +88,19 @@ var (
 	verifiedTerm  = glossary.Term{EN: "Verified by", ZH: "验证方式"}
 	originalTerm  = glossary.Term{EN: "Original", ZH: "原交易"}
 	labelTerm     = glossary.Term{EN: "Application", ZH: "应用标签"}
+	notPaidTerm   = glossary.Term{EN: "Nothing was charged", ZH: "未扣款"}
+	debitsTerm    = glossary.Term{EN: "Debits", ZH: "借记"}
+	creditsTerm   = glossary.Term{EN: "Credits", ZH: "贷记"}
+	countTerm     = glossary.Term{EN: "%d, %s", ZH: "%d笔，%s"}
+	agreedTerm    = glossary.Term{EN: "The totals agree", ZH: "对账平"}
+	differTerm    = glossary.Term{EN: "THE TOTALS DIFFER", ZH: "对账不平"}
 	codeTerm      = glossary.Term{EN: "Code", ZH: "二维码内容"}
 )
+
+// Term names the method in both languages.
+func (v Verification) Term() glossary.Term {
+	if int(v) >= len(verificationTerms) {
+		return glossary.Term{}
+	}
+	return verificationTerms[v]
+}
