@@ -22,6 +22,8 @@ type Merchant struct {
 	ID       string // field 42, up to 15 characters
 	Name     string // field 43
 	Category string // field 18, merchant category code
+	// Waiting means that the merchant has applied and nobody has approved it yet; see SetMerchant.
+	Waiting bool
 }
 
 // Terminal is a device of a merchant.
@@ -51,6 +53,8 @@ type Deps struct {
 	AnswerWithin time.Duration
 	// Capacity bounds what is kept in memory of payments and reversals that have ended.
 	Capacity journal.Capacity
+	// Rules say what merchants may do; nil means DefaultRules.
+	Rules []CategoryRule
 }
 
 const (
@@ -68,8 +72,9 @@ type Acquirer struct {
 	state     *state
 	queue     delivery.Queue
 	envelope  delivery.Envelope
-	// closed are keys of payments, and closedReversals of reversals, that the HSM could not open after a restart.
+	// closed are keys of payments, and closedReversals of reversals and notices, that the HSM could not open after a restart.
 	closed, closedReversals []string
+	admission               admission
 }
 
 // New makes an acquirer without payments.
@@ -87,6 +92,9 @@ func New(deps Deps) (*Acquirer, error) {
 		}
 		places[m.ID] = i
 	}
+	if deps.Rules == nil {
+		deps.Rules = DefaultRules()
+	}
 	terminals := map[string]int{}
 	for _, t := range deps.Terminals {
 		place, ok := places[t.Merchant]
@@ -95,20 +103,23 @@ func New(deps Deps) (*Acquirer, error) {
 		}
 		terminals[t.ID] = place
 	}
-	return &Acquirer{
-		deps: deps, terminals: terminals, state: newState(deps.Merchants, deps.Currency, deps.Capacity),
+	a := &Acquirer{
+		deps: deps, terminals: terminals, state: newState(deps),
 		envelope: delivery.Envelope{Vault: deps.Vault, Key: deps.SealKey, Context: sealContext, Dialect: unionpay.Switch},
-	}, nil
+	}
+	a.admission.publish(a)
+	return a, nil
 }
 
 // Finding is what Prepare found out about a terminal's request.
 type Finding struct {
-	pin     *pinblock.Block
-	refuse  unionpay.ResponseCode
-	earlier journal.Recall[*payment] // what the journal says of the key, when memory may have forgotten it
+	pin      *pinblock.Block
+	refuse   unionpay.ResponseCode
+	earlier  journal.Recall[*payment] // what the journal says of the key, when memory may have forgotten it
+	original journal.Recall[*payment] // the same of the payment that the request names
 }
 
-// reversalFinding is what Prepare found out about a terminal's reversal.
+// reversalFinding is what Prepare found out about a terminal's reversal or notice.
 type reversalFinding struct {
 	own      journal.Recall[received]
 	original journal.Recall[*payment]
@@ -121,8 +132,8 @@ func (a *Acquirer) Prepare(ev *journal.Event) {
 		if a.speaksFor(ev.From, m.Terminal) {
 			a.prepareRequest(ev, m)
 		}
-	case *unionpay.ReversalRequest:
-		if a.speaksFor(ev.From, m.Terminal) {
+	case *unionpay.ReversalRequest, *unionpay.ScriptNotice:
+		if a.speaksFor(ev.From, unionpay.PaymentOf(m).Terminal) {
 			ev.Finding = &reversalFinding{a.state.taken.Foresee(unionpay.TerminalKey(m), a.state.lookTaken),
 				a.state.payments.Foresee(unionpay.OriginalKey(m), a.state.look)}
 		}
@@ -131,6 +142,9 @@ func (a *Acquirer) Prepare(ev *journal.Event) {
 
 func (a *Acquirer) prepareRequest(ev *journal.Event, m *unionpay.FinancialRequest) {
 	f := &Finding{earlier: a.state.payments.Foresee(unionpay.TerminalKey(m), a.state.look)}
+	if key := unionpay.OriginalKey(m); key != "" {
+		f.original = a.state.payments.Foresee(key, a.state.look)
+	}
 	ev.Finding = f
 	if m.PINBlock == nil {
 		return
@@ -158,8 +172,23 @@ func (a *Acquirer) Handle(now time.Time, ev *journal.Event, step *journal.Step) 
 	case *unionpay.ReversalRequest:
 		a.reverse(now, ev, m, step)
 		return
-	case *unionpay.ReversalResponse:
+	case *unionpay.ReversalResponse, *unionpay.ScriptNoticeResponse:
 		a.acknowledged(now, ev, m, step)
+		return
+	case *unionpay.ScriptNotice:
+		a.notice(now, ev, m, step)
+		return
+	case *unionpay.SettlementRequest:
+		a.closeBatch(now, ev, m, step)
+		return
+	case *unionpay.BatchUpload:
+		a.takeUpload(now, ev, m, step)
+		return
+	case *unionpay.NetworkRequest:
+		a.download(now, ev, m, step)
+		return
+	}
+	if a.command(now, ev, step) {
 		return
 	}
 	if up, ok := ev.Command.(delivery.Up); ok {
@@ -179,21 +208,6 @@ func row(kind journal.Kind, p *unionpay.Payment) journal.Row {
 	return journal.Row{Kind: kind, RRN: p.RRN, Terminal: p.Terminal, STAN: p.STAN, Amount: p.Amount.Minor(), Currency: uint16(p.Amount.Currency().Number())}
 }
 
-// vet refuses what the acquirer itself can see is wrong.
-func (a *Acquirer) vet(m *unionpay.FinancialRequest, f *Finding) unionpay.ResponseCode {
-	switch {
-	case a.deps.Merchants[a.terminals[m.Terminal]].ID != m.Merchant:
-		return unionpay.InvalidMerchant
-	case m.Amount.Minor() <= 0:
-		return unionpay.InvalidAmount
-	case uint16(m.Amount.Currency().Number()) != a.deps.Currency:
-		return unionpay.NotPermittedToTerminal
-	case f == nil:
-		return unionpay.SystemFault
-	}
-	return f.refuse
-}
-
 // request forwards a new payment and answers a repeat.
 func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, step *journal.Step) {
 	if !a.speaksFor(ev.From, m.Terminal) {
@@ -203,11 +217,10 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 	}
 	key, content := unionpay.TerminalKey(m), unionpay.ContentHash(m)
 	finding, _ := ev.Finding.(*Finding)
-	var foreseen journal.Recall[*payment]
-	if finding != nil {
-		foreseen = finding.earlier
+	if finding == nil {
+		finding = &Finding{refuse: unionpay.SystemFault}
 	}
-	first, known, err := a.state.payments.Find(key, foreseen, a.state.look)
+	first, known, err := a.state.payments.Find(key, finding.earlier, a.state.look)
 	if err != nil {
 		return // nobody knows whether this is a repeat: no answer is better than a second one
 	}
@@ -215,16 +228,22 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		a.repeat(ev, m, first, content, step)
 		return
 	}
-	refuse := a.vet(m, finding)
+	var original *payment
+	if named := unionpay.OriginalKey(m); named != "" {
+		if original, _, err = a.state.payments.Find(named, finding.original, a.state.look); err != nil {
+			return
+		}
+	}
+	refuse := a.vet(m, finding, original)
 	var forward *unionpay.FinancialRequest
 	var sealed []byte
 	if refuse == "" {
-		forward = a.forwardOf(now, m)
+		forward = a.forwardOf(now, m, original)
 		if sealed = a.envelope.Seal(forward); sealed == nil {
 			refuse = unionpay.SystemFault
 		}
 	}
-	if isUpload(m) && refuse != "" && !delivery.Definite(refuse) {
+	if persists(m) && refuse != "" && !delivery.Definite(refuse) {
 		step.Emit(journal.Effect{To: ev.From, Message: a.respond(m, unionpay.Answer{Response: refuse})})
 		return // no row: the terminal sends it again
 	}
@@ -237,14 +256,14 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		step.Emit(journal.Effect{To: ev.From, Message: a.respond(m, answer)})
 		return
 	}
-	r.Payment, r.RRN, r.Note = unionpay.NetworkKey(forward), forward.RRN, sealed
-	if isUpload(m) {
-		r.Reason = 1
+	r.Payment, r.RRN, r.Note, r.Reason = unionpay.NetworkKey(forward), forward.RRN, sealed, uint16(BusinessOf(m))
+	if original != nil {
+		r.Answer = []byte(original.key)
 	}
 	a.append(step, now, r)
 	kept := *forward
 	a.state.network[r.Payment].forward = &kept
-	if isUpload(m) {
+	if persists(m) {
 		a.queue.Send(r.Payment, a.deps.Switch, forward, step)
 		return
 	}
@@ -264,11 +283,6 @@ func (a *Acquirer) respond(m *unionpay.FinancialRequest, answer unionpay.Answer)
 	named := *m
 	named.Acquirer = a.deps.Institution
 	return unionpay.Respond(&named, answer)
-}
-
-// isUpload tells a payment that the chip has already approved: it is never reversed but repeated until it is answered [REF 5].
-func isUpload(m *unionpay.FinancialRequest) bool {
-	return m.Info.MessageType == unionpay.KindOfflineUpload
 }
 
 // repeat gives the first answer again; while there is none yet, the answer that is on its way serves both.
@@ -294,17 +308,17 @@ func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.Financ
 	if p == nil || ev.From != a.deps.Switch || p.forward == nil {
 		return // late, unknown or from somebody else: nothing changes, the trace shows the message
 	}
-	if p.upload && (!delivery.Definite(m.Response) || !a.queue.Acknowledged(key, ev.From, step)) {
-		return // the network could not say: the upload is repeated
+	if p.business.persists() && (!delivery.Definite(m.Response) || !a.queue.Acknowledged(key, ev.From, step)) {
+		return // the network could not say: it is repeated
 	}
 	forward, answer := p.forward, unionpay.AnswerOf(&m.Payment)
 	answer.RRN = forward.RRN
 	r := row(journal.Answered, &forward.Payment)
 	r.Key, r.Linked, r.Payment, r.Reason, r.Answer, r.STAN = p.key+endMark, p.seq, key, answer.Response.Pack(), answer.AppendBinary(nil), p.stan
 	if answer.Response.Approved() {
-		r.Debit, r.Credit, r.Phase = AccountScheme, a.merchantAccount(p.terminal), ledger.Pending
-		if p.upload {
-			r.Phase = ledger.Single
+		r.Debit, r.Credit, r.Phase = p.business.money(a.accounts(p.terminal))
+		if p.business == CardsLastWord && !a.cardsLastWord(p, &r) {
+			return // nobody knows what it undoes: the network answers again
 		}
 	}
 	a.append(step, now, r)
@@ -315,11 +329,11 @@ func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.Financ
 // timeout reverses a payment that the switch did not answer in time, and tells the terminal.
 func (a *Acquirer) timeout(now time.Time, key string, step *journal.Step) {
 	p, known := a.state.payments.Get(key)
-	if !known || p.status != pending || p.upload || p.forward == nil {
+	if !known || p.status != pending || p.business.persists() || p.forward == nil {
 		return
 	}
 	forward := p.forward
-	m := reversalOf(forward, unionpay.ReasonTimeout)
+	m := reversalOf(forward, unionpay.ReasonTimeout, nil)
 	answer := unionpay.Answer{Response: unionpay.IssuerTimeout, SettlementDate: a.monthDay(now), RRN: forward.RRN}
 	r := row(journal.TimedOut, &forward.Payment)
 	r.Key, r.Linked, r.Payment, r.STAN = p.key+endMark, p.seq, unionpay.NetworkKey(m), p.stan
@@ -336,13 +350,17 @@ func (a *Acquirer) monthDay(now time.Time) string {
 
 func monthDay(date int32) string { return fmt.Sprintf("%04d", date%10000) }
 
-func (a *Acquirer) merchantAccount(terminal string) ledger.Account {
-	return firstMerchant + ledger.Account(a.terminals[terminal])
+// accounts are those of a terminal's merchant: what it is owed, and what it owes for cash it took.
+func (a *Acquirer) accounts(terminal string) (merchant, cash ledger.Account) {
+	place := ledger.Account(a.terminals[terminal])
+	return firstMerchant + place, firstCash + place
 }
 
 // Open implements journal.Keeper.
 func (a *Acquirer) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
-	return a.state.begin(ctx, archive, watermark)
+	err := a.state.begin(ctx, archive, watermark)
+	a.admission.publish(a)
+	return err
 }
 
 // WriteBack implements journal.Keeper.
@@ -355,6 +373,9 @@ func (a *Acquirer) Replay(r *journal.Row) error {
 	err := a.state.apply(r)
 	a.state.payments.Settle(r.Seq)
 	a.state.taken.Settle(r.Seq)
+	if r.Kind == journal.MerchantChanged {
+		a.admission.publish(a)
+	}
 	return err
 }
 
@@ -364,7 +385,11 @@ func (a *Acquirer) Finish(*journal.Effect) {}
 // Describe says what a row means.
 func (a *Acquirer) Describe(r *journal.Row) glossary.Term {
 	kind, code := r.Kind.Term(), unionpay.UnpackResponseCode(r.Reason)
-	if code == "" || r.Kind == journal.Requested {
+	switch {
+	case r.Kind == journal.Requested && r.Reason != 0:
+		name := Business(r.Reason).Term()
+		return glossary.Term{EN: kind.EN + ": " + name.EN, ZH: kind.ZH + "：" + name.ZH}
+	case code == "" || r.Kind == journal.Requested || r.Kind == journal.ParameterChanged:
 		return kind
 	}
 	meaning := code.Term()
@@ -378,6 +403,9 @@ func (a *Acquirer) AccountName(account ledger.Account) string {
 	}
 	if place := int(account - firstMerchant); place >= 0 && place < len(a.deps.Merchants) {
 		return a.deps.Merchants[place].Name
+	}
+	if place := int(account - firstCash); place >= 0 && place < len(a.deps.Merchants) {
+		return "cash of " + a.deps.Merchants[place].Name
 	}
 	return fmt.Sprintf("account %d", account)
 }

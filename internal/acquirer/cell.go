@@ -13,9 +13,13 @@ import (
 // What a restart must find without reading the whole journal is in cells, all of them as after the same row, the watermark:
 //
 //	an account: its number is the cell's; version 1, then pending debits, posted debits, pending credits, posted credits, last transfer
-//	countersCell: version 1, then the number of payments taken so far, refused ones too
-//	what is open (journal.Begun): mark 1 a pending payment, by the key of its Requested row; mark 2 a reversal that the switch has not acknowledged, by the
-//	key of the TimedOut or Reversed row that sent it
+//	countersCell: version 1, then the number of payments and notices taken so far, refused ones too
+//	tillCell + place of a terminal: version 1, then versions of its three lists, and of each batch: number, settled (1) or not, debits, their number, credits,
+//	their number
+//	merchantCell + place of a merchant: version 1, then its standing
+//	listCell + kind: version 1, then the last version, the current one, the one before
+//	what is open (journal.Begun): mark 1 a pending payment, by the key of its Requested row; mark 2 a reversal or notice that the switch has not acknowledged,
+//	by the key of the TimedOut, Reversed or ScriptReported row that sent it
 //
 // Numbers are unsigned varints. Open holds are not in cells: the Answered row of a payment has its hold until a row resolves it.
 
@@ -23,6 +27,9 @@ const (
 	cellVersion = 1
 	// countersCell is above every account's number.
 	countersCell int64 = 1 << 39
+	tillCell     int64 = 1 << 38
+	merchantCell int64 = 1<<38 + 1<<37
+	listCell     int64 = 1<<39 + 1
 
 	markPayment  byte = 1
 	markReversal byte = 2
@@ -50,6 +57,12 @@ func (s *state) begin(ctx context.Context, archive journal.Archive, watermark ui
 				s.requests = numbers[0]
 			}
 			return err
+		case cell.ID > countersCell:
+			return s.restoreList(cell)
+		case cell.ID >= merchantCell:
+			return s.restoreMerchant(cell)
+		case cell.ID >= tillCell:
+			return s.restoreTill(cell)
 		}
 		return s.restore(cell)
 	})
@@ -90,21 +103,25 @@ func (s *state) restore(cell *journal.Cell) error {
 
 // readCell reads a version and so many numbers.
 func readCell(cell *journal.Cell, count int) ([]uint64, error) {
+	numbers, err := readNumbers(cell)
+	if err == nil && len(numbers) != count {
+		err = fmt.Errorf("cell %d: %w", cell.ID, errCell)
+	}
+	return numbers, err
+}
+
+// readNumbers reads a version and numbers up to the end.
+func readNumbers(cell *journal.Cell) (numbers []uint64, err error) {
 	b := cell.Data
 	if len(b) == 0 || b[0] != cellVersion {
 		return nil, fmt.Errorf("cell %d: %w: unknown version", cell.ID, errCell)
 	}
-	b = b[1:]
-	numbers := make([]uint64, count)
-	for i := range numbers {
+	for b = b[1:]; len(b) > 0; {
 		v, n := binary.Uvarint(b)
 		if n <= 0 || v > 1<<63-1 {
 			return nil, fmt.Errorf("cell %d: %w", cell.ID, errCell)
 		}
-		numbers[i], b = v, b[n:]
-	}
-	if len(b) != 0 {
-		return nil, fmt.Errorf("cell %d: %w", cell.ID, errCell)
+		numbers, b = append(numbers, v), b[n:]
 	}
 	return numbers, nil
 }
@@ -126,6 +143,10 @@ func (s *state) resend(key string) error {
 	row, err := s.mustFind(key)
 	if err != nil {
 		return err
+	}
+	if row.Kind == journal.ScriptReported {
+		s.outgoing[row.Payment] = outgoingOf(row, row.Note)
+		return nil
 	}
 	original := string(row.Note)
 	if row.Kind == journal.TimedOut {
@@ -157,8 +178,29 @@ func (s *state) writeBack(back *journal.Back, rows int, durable uint64) {
 			cell.Data = binary.AppendUvarint(cell.Data, uint64(v))
 		}
 	}
-	cell := back.Add(countersCell, [16]byte{}, s.last)
-	cell.Data = binary.AppendUvarint(append(cell.Data, cellVersion), s.requests)
+	put := func(id int64, numbers ...uint64) {
+		cell := back.Add(id, [16]byte{}, s.last)
+		cell.Data = append(cell.Data, cellVersion)
+		for _, v := range numbers {
+			cell.Data = binary.AppendUvarint(cell.Data, v)
+		}
+	}
+	put(countersCell, s.requests)
+	for place, id := range s.order {
+		if t := s.tills[id]; t.last > s.written {
+			put(tillCell+int64(place), t.numbers()...)
+		}
+	}
+	for place, m := range s.standing {
+		if m.last > s.written {
+			put(merchantCell+int64(place), uint64(m.standing))
+		}
+	}
+	for kind, l := range s.lists {
+		if l.changed > s.written {
+			put(listCell+int64(kind), uint64(l.last), uint64(l.current), uint64(l.previous))
+		}
+	}
 	s.begun.WriteBack(back, s.last)
 	s.written = s.last
 }
@@ -191,9 +233,12 @@ func (s *state) look(key string) (*payment, bool, error) {
 	if err := p.finish(end); err != nil || p.hold.ID == 0 {
 		return p, err == nil, err
 	}
-	by, released, err := s.archive.FindResolving(context.Background(), end.Seq)
-	if released && err == nil {
-		p.status, p.hold, p.last = reversed, ledger.Hold{}, by.Seq
+	by, ended, err := s.archive.FindResolving(context.Background(), end.Seq)
+	if ended && err == nil {
+		p.hold, p.last = ledger.Hold{}, by.Seq
+		if by.Phase == ledger.Void || by.Kind == journal.Reversed {
+			p.status = reversed // what is sealed stays: the row that is replayed may be the one that needs it
+		}
 	}
 	return p, err == nil, err
 }
@@ -201,10 +246,15 @@ func (s *state) look(key string) (*payment, bool, error) {
 // lookTaken is look for a reversal that a terminal sent.
 func (s *state) lookTaken(key string) (received, bool, error) {
 	row, found, err := s.row(key)
-	if err != nil || !found || row.Kind != journal.Reversed {
+	if err != nil || !found {
 		return received{}, false, err
 	}
-	return received{content: row.Content, date: row.BusinessDate}, true, nil
+	switch row.Kind {
+	case journal.Reversed, journal.ScriptReported, journal.BatchClosed, journal.Advised:
+	default:
+		return received{}, false, nil
+	}
+	return receivedOf(row), true, nil
 }
 
 func (s *state) row(key string) (*journal.Row, bool, error) {

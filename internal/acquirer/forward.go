@@ -16,8 +16,9 @@ import (
 )
 
 // forwardOf turns a terminal's request into the switch's: own trace number and reference, transmission time, institutions, merchant [REF 6.4]. The PIN is
-// left out; the caller adds the translated one to what it sends, not to what it keeps.
-func (a *Acquirer) forwardOf(now time.Time, m *unionpay.FinancialRequest) *unionpay.FinancialRequest {
+// left out; the caller adds the translated one to what it sends, not to what it keeps. What the terminal names in field 61 the switch's dialect names in field
+// 90.
+func (a *Acquirer) forwardOf(now time.Time, m *unionpay.FinancialRequest, original *payment) *unionpay.FinancialRequest {
 	forward := *m
 	merchant := a.deps.Merchants[a.terminals[m.Terminal]]
 	serial := a.state.requests + 1
@@ -27,7 +28,10 @@ func (a *Acquirer) forwardOf(now time.Time, m *unionpay.FinancialRequest) *union
 	forward.MerchantType, forward.MerchantName = merchant.Category, merchant.Name
 	forward.RRN = a.reference(now, serial)
 	forward.SettlementDate = a.monthDay(now)
-	forward.PINBlock = nil
+	forward.PINBlock, forward.Original = nil, nil
+	if original != nil {
+		forward.Original = unionpay.OriginalAt(original.network, unionpay.TypeFinancialRequest)
+	}
 	// What only the terminal's dialect has.
 	forward.PBOC, forward.Custom, forward.Reserved, forward.Institutions = "", "", "", ""
 	return &forward
@@ -46,9 +50,14 @@ func terminalRequest(forward *unionpay.FinancialRequest, stan uint32) *unionpay.
 	return &m
 }
 
-// reversalOf builds the reversal of a forwarded request: the same time and trace number, the original named in field 90, no PIN and no track [REF 6.1].
-func reversalOf(m *unionpay.FinancialRequest, reason unionpay.ResponseCode) *unionpay.ReversalRequest {
+// reversalOf builds the reversal of a forwarded request: the same time and trace number, the original named in field 90, no PIN and no track [REF 6.1]. With
+// results it tells what became of the scripts in the answer.
+func reversalOf(m *unionpay.FinancialRequest, reason unionpay.ResponseCode, results []byte) *unionpay.ReversalRequest {
 	p := m.Payment
+	if len(results) > 0 {
+		p.ICC = p.ICC.Clone()
+		p.ICC.Set(emv.TagScriptResults, results)
+	}
 	p.PINBlock, p.PINCapture, p.Security, p.Track2, p.Track3, p.Response = nil, "", "", pan.Track2{}, unionpay.Track3{}, reason
 	p.Original = &unionpay.Original{Type: m.Type(), STAN: m.STAN, TransmissionTime: m.TransmissionTime, Acquirer: m.Acquirer, Forwarder: m.Forwarder}
 	return &unionpay.ReversalRequest{Payment: p}
@@ -96,7 +105,7 @@ func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.Reversa
 	}
 	r := row(journal.Reversed, &m.Payment)
 	r.Key, r.Content, r.Reason, r.Note, r.RRN = key, content, m.Response.Pack(), []byte(original), answer.RRN
-	outgoing, planned := a.planReversal(p, m.Response, &r)
+	outgoing, planned := a.planReversal(p, m, &r)
 	if !planned {
 		// No row and no promise: a reversal that is acknowledged must reach the switch. The terminal repeats it.
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: unionpay.SystemFault})})
@@ -118,10 +127,10 @@ func (a *Acquirer) reverse(now time.Time, ev *journal.Event, m *unionpay.Reversa
 	}
 }
 
-// planReversal says what reversing a payment means for the books and for the switch: nothing for a payment that is unknown, refused or already reversed. It is
-// false when the HSM cannot open the payment now.
-func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *journal.Row) (*unionpay.ReversalRequest, bool) {
-	if p == nil || p.network == "" || p.upload || p.sealed == nil || p.status == timedOut || p.status == reversed {
+// planReversal says what reversing a payment means for the books and for the switch: nothing for a payment that is unknown, refused or already reversed. A load
+// that reached the chip stays: the reversal tells the issuer so. It is false when the HSM cannot open the payment now.
+func (a *Acquirer) planReversal(p *payment, m *unionpay.ReversalRequest, r *journal.Row) (*unionpay.ReversalRequest, bool) {
+	if p == nil || p.network == "" || p.business.persists() || p.sealed == nil || p.status == timedOut || p.status == reversed {
 		return nil, true
 	}
 	forward := p.forward
@@ -131,24 +140,28 @@ func (a *Acquirer) planReversal(p *payment, reason unionpay.ResponseCode, r *jou
 	if forward == nil {
 		return nil, false
 	}
-	outgoing := reversalOf(forward, reason)
-	r.Linked, r.Payment = p.seq, unionpay.NetworkKey(outgoing)
+	results, _ := m.ICC.Value(emv.TagScriptResults)
+	outgoing := reversalOf(forward, m.Response, results)
+	r.Linked, r.Payment, r.Answer = p.seq, unionpay.NetworkKey(outgoing), slices.Clone(results)
 	r.RRN = forward.RRN
-	if hold := p.hold; hold.ID != 0 {
-		r.Phase, r.Resolves, r.Debit, r.Credit, r.Amount, r.Currency = ledger.Void, hold.ID, hold.Debit, hold.Credit, hold.Amount, hold.Currency
+	if p.hold.ID != 0 {
+		resolve(r, p.hold, ledger.Void)
+		if done, known := p.purseChanged(results); p.business.changesPurse() && known && done {
+			r.Phase = ledger.Post
+		}
 	}
 	return outgoing, true
 }
 
-// acknowledged ends the repeating of a reversal.
-func (a *Acquirer) acknowledged(now time.Time, ev *journal.Event, m *unionpay.ReversalResponse, step *journal.Step) {
-	key := unionpay.NetworkKey(m)
+// acknowledged ends the repeating of a reversal or a notice.
+func (a *Acquirer) acknowledged(now time.Time, ev *journal.Event, m unionpay.Message, step *journal.Step) {
+	key, p := unionpay.NetworkKey(m), unionpay.PaymentOf(m)
 	v := a.state.outgoing[key]
-	if v == nil || !delivery.Settles(m.Response) || !a.queue.Acknowledged(key, ev.From, step) {
+	if v == nil || !v.settledBy(p.Response) || !a.queue.Acknowledged(key, ev.From, step) {
 		return
 	}
-	r := row(journal.Acknowledged, &m.Payment)
-	r.Payment, r.Linked, r.Reason = key, v.seq, m.Response.Pack()
+	r := row(journal.Acknowledged, p)
+	r.Payment, r.Linked, r.Reason = key, v.seq, p.Response.Pack()
 	a.append(step, now, r)
 }
 
@@ -172,7 +185,7 @@ func (a *Acquirer) pickUp(payments, reversals []string, step *journal.Step) {
 		switch {
 		case p.forward == nil:
 			a.closed = append(a.closed, key)
-		case p.upload:
+		case p.business.persists():
 			a.queue.Send(p.network, a.deps.Switch, p.forward, step)
 		default:
 			step.Emit(delivery.Overdue(key))
@@ -183,12 +196,17 @@ func (a *Acquirer) pickUp(payments, reversals []string, step *journal.Step) {
 		if v == nil {
 			continue
 		}
-		forward := a.envelope.OpenRequest(v.sealed)
-		if forward == nil {
+		var m unionpay.Message
+		switch opened := a.envelope.Open(v.sealed).(type) {
+		case *unionpay.FinancialRequest:
+			m = reversalOf(opened, v.reason, v.results)
+		case *unionpay.ScriptNotice:
+			m = opened
+		default:
 			a.closedReversals = append(a.closedReversals, key)
 			continue
 		}
-		a.queue.Send(key, a.deps.Switch, reversalOf(forward, v.reason), step)
+		a.queue.Send(key, a.deps.Switch, m, step)
 	}
 	if a.closedCount() > 0 {
 		step.Emit(delivery.PickUpLater())

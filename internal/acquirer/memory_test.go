@@ -294,7 +294,7 @@ func TestDamagedCellsAreNoticed(t *testing.T) {
 			b.Store.TamperCell(id, func(c *journal.Cell) { *c = before })
 		}
 	}
-	if len(ids) != 4 { // two accounts, counters, what is open
+	if len(ids) != 5 { // two accounts, counters, the terminal, what is open
 		t.Errorf("%d cells", len(ids))
 	}
 }

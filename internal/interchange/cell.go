@@ -13,7 +13,7 @@ import (
 // What a restart must find without reading the whole journal is what is open (journal.Begun), as after the row that is the watermark:
 //
 //	mark 1  a pending payment, by the key of its Requested row
-//	mark 2  a reversal that the issuer has not acknowledged, by the key of the TimedOut or Reversed row that sent it
+//	mark 2  a reversal or notice that the issuer has not acknowledged, by the key of the TimedOut, Reversed or ScriptReported row that sent it
 //
 // There are no other cells.
 const (
@@ -130,7 +130,7 @@ func (s *state) lookReversal(key string) (*reversal, bool, error) {
 	switch row.Kind {
 	case journal.TimedOut:
 		return &reversal{seq: row.Seq, original: row.Payment}, true, nil
-	case journal.Reversed:
+	case journal.Reversed, journal.ScriptReported:
 		v, err := passedOf(row)
 		return v, err == nil, err
 	}

@@ -147,6 +147,10 @@ func (s *Switch) Prepare(ev *journal.Event) {
 			f.refuse = unionpay.SystemFault
 		}
 		ev.Finding = f
+	case *unionpay.ScriptNotice:
+		if speaksFor(ev.From, &m.Payment) {
+			ev.Finding = s.prepareNotice(m)
+		}
 	}
 }
 
@@ -188,8 +192,11 @@ func (s *Switch) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 	case *unionpay.ReversalRequest:
 		s.reverse(now, ev, m, step)
 		return
-	case *unionpay.ReversalResponse:
+	case *unionpay.ReversalResponse, *unionpay.ScriptNoticeResponse:
 		s.acknowledged(now, ev, m, step)
+		return
+	case *unionpay.ScriptNotice:
+		s.notice(now, ev, m, step)
 		return
 	}
 	if up, ok := ev.Command.(delivery.Up); ok {
@@ -230,7 +237,7 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 		s.repeat(ev, m, first, content, step)
 		return
 	}
-	if isUpload(m) && finding.refuse != "" && !delivery.Definite(finding.refuse) {
+	if persists(m) && finding.refuse != "" && !delivery.Definite(finding.refuse) {
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, unionpay.Answer{Response: finding.refuse})})
 		return // no row: the acquirer sends it again
 	}
@@ -244,10 +251,13 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 		return
 	}
 	row.Note = partiesNote(ev.From, finding.to, finding.sealed)
+	if m.Advice {
+		row.Reason = adviceReason
+	}
 	s.append(step, now, row)
 	p, _ := s.state.payments.Get(key)
 	s.forward(m, p, finding.pin, step)
-	if !isUpload(m) {
+	if !persists(m) {
 		step.Emit(delivery.Await(key, s.deps.AnswerWithin))
 	}
 }
@@ -261,9 +271,10 @@ func speaksFor(member string, p *unionpay.Payment) bool {
 	return own(p.Forwarder) && (p.Original == nil || own(p.Original.Forwarder))
 }
 
-// isUpload tells a payment that the chip has already approved: it is never reversed, and the acquirer repeats it until it is answered.
-func isUpload(m *unionpay.FinancialRequest) bool {
-	return m.Info.MessageType == unionpay.KindOfflineUpload
+// persists tells a request that only says what has happened, such as a payment that the chip has already approved: it is never reversed, and the acquirer
+// repeats it until it is answered.
+func persists(m *unionpay.FinancialRequest) bool {
+	return m.Advice || m.Info.MessageType == unionpay.KindOfflineUpload
 }
 
 // forward sends a request on to the issuer and remembers it, without its PIN, for the answer. Sent again later it is the same message: it keeps the business
@@ -285,7 +296,7 @@ func (s *Switch) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *
 		answer = unionpay.Answer{Response: unionpay.ResponseLate} // reversed before it came
 	case first.content != content:
 		answer = unionpay.Answer{Response: unionpay.DuplicateTransmission}
-	case first.status == pending && isUpload(m):
+	case first.status == pending && persists(m):
 		s.forward(m, first, nil, step)
 		return
 	case first.status == pending:
@@ -306,7 +317,7 @@ func (s *Switch) answered(now time.Time, ev *journal.Event, m *unionpay.Financia
 		return // late, unknown or from somebody else: nothing changes, the trace shows the message
 	}
 	answer, request, from := unionpay.AnswerOf(&m.Payment), p.request, p.from
-	if isUpload(request) && !delivery.Definite(answer.Response) {
+	if persists(request) && !delivery.Definite(answer.Response) {
 		return // the issuer could not say: the acquirer sends the upload again, and it must reach the issuer again
 	}
 	row := s.row(journal.Answered, &request.Payment, key)
@@ -342,7 +353,7 @@ func (s *Switch) Finish(*journal.Effect) {}
 // Describe says what a row means.
 func (s *Switch) Describe(r *journal.Row) glossary.Term {
 	code := unionpay.UnpackResponseCode(r.Reason)
-	if code == "" {
+	if code == "" || r.Kind == journal.Requested {
 		return r.Kind.Term()
 	}
 	kind, meaning := r.Kind.Term(), code.Term()

@@ -39,7 +39,7 @@ func (p *payment) given() unionpay.Answer {
 	return answer
 }
 
-// reversal is one reversal, repeated to its issuer until acknowledged.
+// reversal is one reversal, or one notice about scripts, repeated to its issuer until acknowledged.
 type reversal struct {
 	seq      uint64
 	content  [16]byte
@@ -47,11 +47,15 @@ type reversal struct {
 	original string
 	sealed   []byte // what Rearm sends again; nil once acknowledged
 	date     int32  // business date of the payment it takes back
+	notice   bool
 }
 
 // endMark behind a payment's key is the key of its Answered row, so that this can be found when the payment is no longer in memory. The TimedOut row has the
 // key of the switch's own reversal, which follows from the payment's as well.
 const endMark = "e"
+
+// adviceReason marks the row of an advice: its issuer may answer it without a row.
+const adviceReason = 1
 
 // state is the journal, folded; only apply changes what survives a restart. Payments and reversals that have ended are in memory as far as the capacity goes.
 type state struct {
@@ -74,13 +78,14 @@ func newState(institution string, capacity journal.Capacity) *state {
 
 // apply brings the state to where the row left it.
 //
-//	Requested     a payment was forwarded: Key, Content, Note = parties and sealed request
+//	Requested     a payment was forwarded: Key, Content, Note = parties and sealed request; Reason = adviceReason when it only tells what has happened
 //	Declined      a payment was refused by the switch itself: Key, Content, Answer
 //	Answered      the issuer's answer came in time: Key = payment's with endMark, Linked = Requested row, Answer
 //	TimedOut      no answer in time, the switch reverses: Linked = Requested row, Key = key of the reversal, Answer = what the acquirer was told
 //	Reversed      the acquirer reverses: Key, Content, Payment = original's key, Note = parties and sealed reversal
 //	Refused       a reversal came before its payment, whose key is spent: Key = original's, Linked = Reversed row
-//	Acknowledged  the issuer acknowledged a reversal: Linked = TimedOut or Reversed row
+//	ScriptReported  what became of scripts: Key, Content, Payment = original's key, Note = parties and sealed notice
+//	Acknowledged  the issuer acknowledged a reversal or a notice: Linked = TimedOut, Reversed or ScriptReported row
 func (s *state) apply(r *journal.Row) error {
 	s.last = r.Seq
 	switch r.Kind {
@@ -94,7 +99,7 @@ func (s *state) apply(r *journal.Row) error {
 		return err
 	case journal.Answered, journal.TimedOut:
 		return s.applyEnd(r)
-	case journal.Reversed:
+	case journal.Reversed, journal.ScriptReported:
 		return s.applyReversed(r)
 	case journal.Refused:
 		s.payments.End(r.Key, earlyOf(r), r.Seq)
@@ -195,10 +200,10 @@ func (s *state) send(key string, v *reversal) {
 	s.bySeq[v.seq] = key
 }
 
-// passedOf reads an acquirer's reversal from its row.
+// passedOf reads an acquirer's reversal or notice from its row.
 func passedOf(r *journal.Row) (*reversal, error) {
 	parties, sealed, err := readParties(r)
-	return &reversal{seq: r.Seq, content: r.Content, to: parties[1], original: r.Payment, sealed: sealed}, err
+	return &reversal{seq: r.Seq, content: r.Content, to: parties[1], original: r.Payment, sealed: sealed, notice: r.Kind == journal.ScriptReported}, err
 }
 
 func (s *state) applyReversed(r *journal.Row) error {
@@ -211,6 +216,9 @@ func (s *state) applyReversed(r *journal.Row) error {
 		s.reversals.End(r.Key, v, r.Seq)
 	} else {
 		s.send(r.Key, v)
+	}
+	if v.notice {
+		return nil
 	}
 	// A payment that has ended stays as it is: its first answer is given again.
 	if p, known := s.payments.Get(r.Payment); known && p.status == pending {

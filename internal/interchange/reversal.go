@@ -93,15 +93,16 @@ func namesRequest(key string) bool {
 	return key != "" && key[len(key)-1] != unionpay.TypeReversalRequest.Class()
 }
 
-// acknowledged ends the repeating of a reversal.
-func (s *Switch) acknowledged(now time.Time, ev *journal.Event, m *unionpay.ReversalResponse, step *journal.Step) {
-	key := unionpay.NetworkKey(m)
+// acknowledged ends the repeating of a reversal or a notice. A notice about a card that its issuer does not know is not asked again.
+func (s *Switch) acknowledged(now time.Time, ev *journal.Event, m unionpay.Message, step *journal.Step) {
+	key, p := unionpay.NetworkKey(m), unionpay.PaymentOf(m)
 	v, known := s.state.reversals.Get(key)
-	if !known || !delivery.Settles(m.Response) || !s.queue.Acknowledged(key, ev.From, step) {
+	settled := delivery.Settles(p.Response) || known && v.notice && delivery.Definite(p.Response)
+	if !known || !settled || !s.queue.Acknowledged(key, ev.From, step) {
 		return
 	}
-	row := s.row(journal.Acknowledged, &m.Payment, v.original)
-	row.Linked, row.Reason = v.seq, m.Response.Pack()
+	row := s.row(journal.Acknowledged, p, v.original)
+	row.Linked, row.Reason = v.seq, p.Response.Pack()
 	s.append(step, now, row)
 }
 
@@ -126,7 +127,7 @@ func (s *Switch) pickUp(payments, reversals []string, step *journal.Step) {
 			s.closed = append(s.closed, key)
 			continue
 		}
-		if !isUpload(request) {
+		if !persists(request) {
 			request.Receiver, request.SettlementDate = p.to, monthDay(p.date)
 			p.request = request
 			step.Emit(delivery.Overdue(key))
@@ -151,9 +152,12 @@ func (s *Switch) pickUp(payments, reversals []string, step *journal.Step) {
 
 func (s *Switch) closedCount() int { return len(s.closed) + len(s.closedReversals) }
 
-// reopen rebuilds the message of a stored reversal: the acquirer's own, or the switch's from the request it reverses.
-func (s *Switch) reopen(v *reversal) *unionpay.ReversalRequest {
+// reopen rebuilds the message of a stored notice or reversal: the acquirer's own, or the switch's from the request it reverses.
+func (s *Switch) reopen(v *reversal) unionpay.Message {
 	switch m := s.envelope.Open(v.sealed).(type) {
+	case *unionpay.ScriptNotice:
+		m.Receiver = v.to
+		return m
 	case *unionpay.ReversalRequest:
 		m.Receiver = v.to
 		return m

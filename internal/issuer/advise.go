@@ -14,25 +14,30 @@ import (
 var adviceRules = []rule{
 	{FormatError, func(r *request) bool { return r.malformed }},
 	{UnknownCard, func(r *request) bool { return r.card == nil }},
+	{TypeNotPermitted, func(r *request) bool { return !r.advised }},
 	{TypeNotPermitted, onCard(func(r *request, c *Card) bool {
-		return r.original.seq == 0 || r.original.early || r.original.card != c.Enrolment.Card || r.original.reason != Approved
+		return r.named && (r.original.seq == 0 || r.original.early || r.original.card != c.Enrolment.Card || r.original.reason != Approved)
 	})},
 	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent }},
-	{ChipDataMismatch, func(r *request) bool { return !r.chipAgrees || r.minor != r.original.minor }},
+	{ChipDataMismatch, func(r *request) bool { return !r.chipAgrees || r.named && r.minor != r.original.minor }},
 	{CryptogramWrong, func(r *request) bool { return r.cryptogram == CryptogramInvalid }},
 }
 
 // advice takes what the second GENERATE AC gave (0220, naming its payment). A TC says that the card agreed: nothing moves. An AAC proves that it did not:
-// the hold is let go as by a reversal. Without a row a repeat is judged again and alike.
+// the hold is let go as by a reversal. Without a row a repeat is judged again and alike. An advice that names no payment is about one that the card declined
+// without asking: there is nothing to do but to hear it.
 func (i *Issuer) advice(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, r *request, step *journal.Step) {
 	if r.unavailable {
 		i.answer(ev, m, SystemUnavailable, "", step)
 		return
 	}
 	key := unionpay.OriginalKey(m)
-	var err error
-	if r.original, _, err = i.state.payment(key, nil); err != nil {
-		return // the sender repeats it
+	r.named, r.advised = key != "", m.Processing == unionpay.ProcessingSale
+	if r.named {
+		var err error
+		if r.original, _, err = i.state.payment(key, nil); err != nil {
+			return // the sender repeats it
+		}
 	}
 	reason := AdviceNoted
 	for _, rule := range adviceRules {

@@ -57,7 +57,10 @@ type request struct {
 	settles      bool // this cryptogram has confirmed what was booked of the last load
 	operation    operation
 	payer        *Card   // whose account pays for a load; nil when it is not known
-	original     payment // what a void names
+	original     payment // what a void or a refund names
+	refunded     bool    // it was refunded before
+	named        bool    // an advice names its payment
+	advised      bool    // an advice is about a sale
 	availableFor func(*Card) int64
 }
 

@@ -97,6 +97,12 @@ func (c *Card) Waiting() []Script {
 	return list
 }
 
+// unsettled reports whether the bank still waits for the chip's word about the last load. No other commands go to the chip meanwhile: it counts them all alike.
+func (c *Card) unsettled(r *request) bool {
+	l := c.chipNow().load
+	return l.seq != 0 && !r.settles && !(l.reason == UnloadHeld && l.state == loadBooked)
+}
+
 // InDoubt is the amount of a load whose money is held because nobody knows yet whether the chip took it; zero when there is none.
 func (c *Card) InDoubt() int64 {
 	if l := c.chipNow().load; l.state == loadHeld {

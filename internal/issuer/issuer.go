@@ -139,7 +139,10 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 	case r.operation.reason != 0:
 		i.load(now, ev, m, r, step)
 		return
-	case m.Advice && m.Original != nil:
+	case isRefund(m):
+		i.refund(now, ev, m, r, step)
+		return
+	case m.Advice && (m.Original != nil || r.chip && !r.requestAC && !r.approvalAC):
 		i.advice(now, ev, m, r, step)
 		return
 	}
@@ -166,7 +169,7 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 			s = filling.script()
 		}
 	}
-	if d.CounterUsed && r.reaches && s == nil {
+	if d.CounterUsed && r.reaches && s == nil && !d.Card.unsettled(r) {
 		s = d.Card.nextScripts(r.atc)
 	}
 	row.Answer, row.Note = append([]byte(n.authCode), s...), n.bytes()
@@ -390,7 +393,8 @@ func (i *Issuer) Describe(r *journal.Row) glossary.Term {
 	switch r.Kind {
 	case journal.Approved:
 		return approvalTerm(r)
-	case journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused, journal.Held, journal.Loaded, journal.Voided, journal.Adjusted, journal.Completed:
+	case journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused, journal.Held, journal.Loaded, journal.Voided, journal.Adjusted, journal.Completed,
+		journal.Refunded:
 		return Reason(r.Reason).Term()
 	default:
 		return r.Kind.Term()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"tapnet/emv"
 	"tapnet/emv/cryptogram"
 	"tapnet/internal/issuer"
 	"tapnet/internal/journal"
@@ -431,5 +432,66 @@ func TestLoadsReplayAtEveryRow(t *testing.T) {
 				t.Error("the repeat is answered otherwise after replay")
 			}
 		}
+	}
+}
+
+// An unloaded purse stays unloaded, whatever the card does meanwhile: only money on the chip says otherwise.
+func TestAnEmptiedPurseStaysEmptied(t *testing.T) {
+	b := newChipBank(t, cryptogram.SuiteTDES)
+	m := b.request(b.chip, 8_750, unionpay.ProcessingUnload, unionpay.KindUnload, b.chip.insert(8_750, 0x17, ""))
+	_, results := b.chip.finish(b.answer(m, issuer.UnloadHeld), false)
+	b.tell(m, results)
+	for range 3 {
+		b.chip.finish(b.answer(b.sale(100, ""), issuer.Approved), false)
+	}
+	b.answer(b.loadFor(100, rightPIN), issuer.PurseEmptied)
+	b.Clock.Advance(11 * 24 * time.Hour)
+	if reply := b.Command(issuer.PayOut{Card: 1}); reply != (issuer.Done{}) {
+		t.Fatal(reply)
+	}
+	if got := b.issuer.Available(1); got != 1_000_000-300+8_750 || b.shadow() != 0 {
+		t.Errorf("%d on the account, %d in the shadow account", got, b.shadow())
+	}
+}
+
+// A host that answers for the bank makes the card forget its scripts: that proves nothing about the load before.
+func TestAForgetfulCardProvesNothing(t *testing.T) {
+	b := newChipBank(t, cryptogram.SuiteTDES)
+	answer := b.answer(b.loadFor(2_000, rightPIN), issuer.LoadHeld)
+	b.chip.finish(answer, false) // nobody tells the bank
+	b.chip.insert(100, 0, "")
+	b.chip.generate(emv.AAC, "96") // the network, without the bank's cryptogram
+	pay := b.tapOffline(9_000)
+	b.answer(b.sale(100, ""), issuer.Approved)
+	b.wantMoney(1_000_000-2_000-100, 8_750, 2_000)
+	b.answer(pay, issuer.PurseAccepted)
+	b.chip.finish(b.answer(b.sale(100, ""), issuer.Approved), false)
+	b.wantMoney(1_000_000-2_000-200, 10_750-9_000, 0)
+}
+
+func TestAnOfflinePaymentIsRefundedOnce(t *testing.T) {
+	b := newChipBank(t, cryptogram.SuiteTDES)
+	pay := b.tapOffline(3_000)
+	b.answer(pay, issuer.PurseAccepted)
+	refund := func(minor int64) *unionpay.FinancialRequest {
+		b.stan++
+		p := pay.Payment
+		p.STAN, p.Processing, p.Amount, p.Info.MessageType, p.ICC = b.stan, unionpay.ProcessingVoid, moneyOf(minor), unionpay.KindOfflineRefund, emv.Data{}
+		p.Original = unionpay.OriginalOf(pay)
+		return &unionpay.FinancialRequest{Payment: p, Advice: true}
+	}
+	b.answer(refund(3_001), issuer.RefundTooHigh)
+	first := refund(1_000)
+	b.answer(first, issuer.RefundDone)
+	b.answer(first, issuer.RefundDone) // again
+	b.answer(refund(1_000), issuer.NothingToRefund)
+	b.wantMoney(1_001_000, 8_750-3_000, 0)
+	unknown := refund(500)
+	unknown.Original.STAN++
+	b.answer(unknown, issuer.NothingToRefund)
+	role := newIssuer(b, b.hsm)
+	b.rigOn(role, len(b.Rows()))
+	if got := role.Available(1); got != 1_001_000 {
+		t.Errorf("a restart leaves %d", got)
 	}
 }

@@ -255,6 +255,8 @@ func paymentOf(r *journal.Row) (payment, error) {
 		return p, nil
 	case journal.Refused:
 		return payment{seq: r.Seq, early: true}, nil
+	case journal.Noted:
+		return payment{seq: r.Seq, card: r.Card, reason: RefundDone}, nil
 	}
 	n, err := readNote(r)
 	p.code, p.minor, p.noPIN, p.held = codeOf(n.authCode), r.Amount, !n.pinGiven && !n.offlinePIN, r.Kind == journal.Approved

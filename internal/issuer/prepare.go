@@ -126,6 +126,9 @@ func readChip(m *unionpay.FinancialRequest) chipData {
 		return d
 	}
 	d.present, d.iad, d.kind = true, iad, iad.CryptogramType()
+	if second, asked := iad.CVR.Second(); asked { // it is the last word of a dialogue that began with another [REF 1.8]
+		d.kind = second.Type()
+	}
 	d.atc = binary.BigEndian.Uint16(counter)
 	copy(d.ac[:], ac)
 	d.sequence = sequenceOf(m.CardSequence)

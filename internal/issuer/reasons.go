@@ -51,6 +51,8 @@ const (
 	NothingToVoid         Reason = 67
 	PurseTooLow           Reason = 65
 	NotEnoughMoney        Reason = 66
+	NothingToRefund       Reason = 68
+	RefundTooHigh         Reason = 69
 
 	// Reversed, OriginalUnknown and so on are answers to messages that ask for no decision.
 	ReversalDone     Reason = 100
@@ -78,6 +80,8 @@ const (
 	AdviceNoted Reason = 141
 	// CardDeclined answers an advice that undid its payment.
 	CardDeclined Reason = 142
+	// RefundDone is the reason of money given back for an offline payment.
+	RefundDone Reason = 143
 	// PurseCannotBeBlocked is the other half of the answer to a loss report.
 	PurseCannotBeBlocked Reason = 150
 )
@@ -131,6 +135,8 @@ var reasonTable = []reasonInfo{
 	{NothingToVoid, "25", glossary.Term{EN: "not the last cash load of this purse", ZH: "不是该卡最近一笔现金充值"}, glossary.Term{EN: "ask the bank", ZH: "联系发卡行"}},
 	{PurseTooLow, "64", glossary.Term{EN: "the amount is not what the purse holds", ZH: "金额与电子现金余额不符"}, glossary.Term{EN: "read the balance again", ZH: "重新读取余额"}},
 	{NotEnoughMoney, "51", glossary.Term{EN: "not enough money", ZH: "余额不足"}, glossary.Term{EN: "pay less, or pay money in", ZH: "降低金额或先存款"}},
+	{NothingToRefund, "25", glossary.Term{EN: "no offline payment of this card, or refunded already", ZH: "无此卡的脱机消费，或已退货"}, glossary.Term{EN: "look up the slip", ZH: "核对签购单"}},
+	{RefundTooHigh, "64", glossary.Term{EN: "more than was paid", ZH: "退货金额超过原交易金额"}, glossary.Term{EN: "refund less", ZH: "减少退货金额"}},
 	{Approved, "00", glossary.Term{EN: "approved", ZH: "批准"}, glossary.Term{}},
 	{ReversalDone, "00", glossary.Term{EN: "reversed, the hold is released", ZH: "已冲正，冻结已解除"}, glossary.Term{}},
 	{ReversalNoEffect, "00", glossary.Term{EN: "reversed, nothing was held", ZH: "已冲正，原交易无冻结"}, glossary.Term{}},
@@ -150,6 +156,7 @@ var reasonTable = []reasonInfo{
 	{ScriptNoted, "00", glossary.Term{EN: "results of scripts noted", ZH: "脚本结果已记录"}, glossary.Term{}},
 	{AdviceNoted, "00", glossary.Term{EN: "the card approved as the bank did", ZH: "卡片最终批准已记录"}, glossary.Term{}},
 	{CardDeclined, "00", glossary.Term{EN: "the card declined in the end, the hold is released", ZH: "卡片最终拒绝，冻结已解除"}, glossary.Term{}},
+	{RefundDone, "00", glossary.Term{EN: "refund of an offline payment, to the account", ZH: "脱机消费退货已入账户"}, glossary.Term{}},
 	{PurseCannotBeBlocked, "00", glossary.Term{EN: "the account is blocked; the purse on the chip cannot be and may be spent by whoever holds the card", ZH: "账户已止付；电子现金不可挂失，持卡即可使用"}, glossary.Term{}},
 }
 

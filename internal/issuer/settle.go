@@ -12,9 +12,10 @@ import (
 )
 
 // told is what a genuine cryptogram of a later payment says about the last load: whether the chip followed, and whether that is known at all. A balance that
-// only the load explains proves it; so does one that it excludes. Otherwise, by contact, the card's own account of the last scripts counts [REF 1.8]: it
-// speaks of the load while the card has not met its issuer since. After a tap, which does not carry that, a payment right behind the load has its balance.
-func (l load) told(r *request) (happened, known bool) {
+// only the load explains proves it; so does one that it excludes, and the balance of the payment right behind it. By contact the card counts the commands it
+// carried out [REF 1.8]: there were no others, for none are sent while this is open. That it counts none proves nothing: a host that answered for the bank,
+// without its cryptogram, makes the card forget. Then the books decide, as far as nothing is missing in them.
+func (i *Issuer) told(r *request, l load) (happened, known bool) {
 	before := r.balance
 	if r.approvalAC {
 		before += r.minor // the balance is that after the payment
@@ -25,12 +26,30 @@ func (l load) told(r *request) (happened, known bool) {
 		return true, true
 	case !o.up && before > l.after:
 		return false, true
-	case r.reaches:
-		return !r.cvr.Has(emv.CVRLastOnlineIncomplete) && r.cvr.ScriptCount() > 0 && !r.cvr.Has(emv.CVRLastScriptFailed), true
 	case r.atc == l.atc+1:
 		return before == l.after, true
+	case r.reaches && r.cvr.ScriptCount() > 0 && !r.cvr.Has(emv.CVRLastScriptFailed) && !r.cvr.Has(emv.CVRLastOnlineIncomplete):
+		return true, true
+	case r.atc <= r.card.window.highest:
+		return false, false // a later payment has been booked: what the books hold is not what they held then
 	}
-	return false, false
+	without, with := i.state.shadow(r.card), i.state.shadow(r.card)
+	change := l.minor
+	if !o.up {
+		change = -change
+	}
+	if l.state == loadBooked && l.reason != UnloadHeld {
+		without -= change
+	} else {
+		with += change
+	}
+	switch {
+	case before > min(without, with):
+		return with > without, before <= max(without, with)
+	case before == min(without, with):
+		return with < without, true
+	}
+	return false, false // payments that nobody has uploaded yet leave room for both
 }
 
 // settle lets a cryptogram settle the last load: what is held is booked or let go; what was booked on a terminal's word is put right when the chip says
@@ -43,7 +62,7 @@ func (i *Issuer) settle(now time.Time, r *request, step *journal.Step) {
 	if l.seq == 0 || r.cryptogram != CryptogramValid || !r.chipAgrees || !r.proven || r.atc <= l.atc {
 		return
 	}
-	happened, known := l.told(r)
+	happened, known := i.told(r, l)
 	switch {
 	case !known:
 	case l.reason == UnloadHeld && l.state == loadBooked && happened: // the pay-out is still to come

@@ -142,6 +142,10 @@ func (s *state) apply(r *journal.Row) error {
 		return s.applyReport(r)
 	case journal.Posted:
 		return s.applyDeposit(r)
+	case journal.Refunded:
+		return s.applyRefund(r)
+	case journal.Noted:
+		return s.applyRefunded(r)
 	case journal.Refused:
 		if r.Key != "" { // a reversal has come first
 			s.remember(keyOf(r.Key), reference{}, payment{seq: r.Seq, early: true})

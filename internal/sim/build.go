@@ -15,6 +15,7 @@ import (
 	"tapnet/internal/verify"
 	"tapnet/iso8583/unionpay"
 	"tapnet/kernel"
+	"tapnet/kernel/contact"
 	"tapnet/money"
 	"tapnet/terminal"
 )
@@ -30,12 +31,22 @@ const (
 
 func pinKey(peer string) string { return "pin/" + peer }
 
+// bankCategory is that of a bank's counter, where cash becomes electronic cash.
+const bankCategory = "6010"
+
+func category(place int) string {
+	if place == 2 || place == 6 {
+		return bankCategory
+	}
+	return "5411"
+}
+
 // merchants are the tills of every world: most are online, some let the card pay alone up to a floor, one has no line when the card is there.
 func merchants() []personalization.Merchant {
 	var all []personalization.Merchant
 	for i, floor := range []string{"0", "0", "0", "0", "200.00", "200.00", "30.00", "100.00"} {
 		all = append(all, personalization.Merchant{
-			Name: fmt.Sprintf("shop-%d", i+1), ID: fmt.Sprintf("30100005411%04d", i+1), Label: fmt.Sprintf("SHOP %d", i+1), Category: "5411",
+			Name: fmt.Sprintf("shop-%d", i+1), ID: fmt.Sprintf("30100005411%04d", i+1), Label: fmt.Sprintf("SHOP %d", i+1), Category: category(i),
 			Terminal: fmt.Sprintf("T%07d", i+1), Floor: floor, CVMLimit: "1000.00", TapLimit: "50000.00", Offline: i == 7,
 		})
 	}
@@ -225,6 +236,7 @@ func (w *world) newTerminal(m personalization.Merchant) (*terminal.Terminal, err
 	}
 	return terminal.New(terminal.Config{
 		Country: countryChina, Currency: p.Money(), TTQ: ttq, Combinations: combinations, Random: w.source("terminal " + m.Terminal),
+		Contact: contact.Config{Applications: w.contactApplications(m.Offline)},
 		Kernel: kernel.Config{
 			Type: terminalTypeAttended, Capabilities: emv.TerminalCapabilities{0xE0, 0xE1, 0xC8}, SerialNumber: m.Terminal, TerminalID: m.Terminal,
 			MerchantID: m.ID, MerchantName: m.Label, MerchantType: [2]byte{0x54, 0x11}, CAKeys: keys, FDDA00Allowed: true,

@@ -23,13 +23,14 @@ var (
 	lawReplay       = Law{"replay-same-books", glossary.Term{EN: "a role rebuilt from its journal, or from its cells, has the same books", ZH: "由日志或存储单元重建的角色账目相同"}}
 	lawSettles      = Law{"settles", glossary.Term{EN: "when nobody pays, everything under way comes to its end", ZH: "停止交易后，一切在途事项终会结束"}}
 	lawChip         = Law{"chip-pays-once", glossary.Term{EN: "a purse pays once for a sale, and only for a sale", ZH: "电子现金每笔交易只扣一次，且仅因交易而扣"}}
+	lawLoad         = Law{"load-old-or-new", glossary.Term{EN: "a load leaves the old balance or the new one", ZH: "圈存后余额非旧即新"}}
 	lawFence        = Law{"fence", glossary.Term{EN: "a process whose journal was taken over writes no more", ZH: "日志被接管的进程不再写入"}}
 	lawMessages     = Law{"messages-readable", glossary.Term{EN: "every message can be written, sent and read", ZH: "所有报文均可编码、发送和解码"}}
 	lawSurprise     = Law{"no-surprise", glossary.Term{EN: "no process fails of itself", ZH: "没有进程自行失败"}}
 )
 
 var own = []Law{
-	lawAcknowledged, lawRefused, lawReceipt, lawFirst, lawReplay, lawSettles, lawChip, lawFence, lawMessages, lawSurprise,
+	lawAcknowledged, lawRefused, lawReceipt, lawFirst, lawReplay, lawSettles, lawChip, lawLoad, lawFence, lawMessages, lawSurprise,
 }
 
 // find reports a broken invariant.
@@ -186,6 +187,10 @@ func (w *world) payments(n *node) []*payment {
 			if p := bySeq[r.Linked]; p != nil {
 				p.ended, p.approved = true, unionpay.UnpackResponseCode(r.Reason).Approved() || p.approved
 			}
+		case journal.Reversed: // the card in the slot did not follow
+			if p := bySeq[r.Linked]; p != nil {
+				p.approved = false
+			}
 		case journal.TimedOut:
 			if p := bySeq[r.Linked]; p != nil {
 				p.ended = true
@@ -198,16 +203,16 @@ func (w *world) payments(n *node) []*payment {
 // checkReceipts compares what cashiers saw with what their tills wrote down.
 func (w *world) checkReceipts() {
 	for _, t := range w.tills {
-		byTrace := map[uint32]*payment{}
+		byTrace := map[string]*payment{} // batch and trace number
 		for _, p := range w.payments(t.node) {
-			byTrace[p.row.STAN] = p
+			byTrace[p.row.Key[len(t.name):len(t.name)+12]] = p
 		}
 		for _, s := range t.sales {
-			if !s.over || s.receipt.STAN == 0 {
+			if !s.over || s.receipt.STAN == 0 || s.loads() {
 				continue
 			}
 			approved := s.receipt.End == pos.ApprovedOnline || s.receipt.End == pos.ApprovedOffline
-			p := byTrace[s.receipt.STAN]
+			p := byTrace[fmt.Sprintf("%06d%06d", s.receipt.Trace.Batch, s.receipt.Trace.STAN)]
 			if p == nil || p.row.Amount != s.minor || p.approved != approved || !p.ended && s.receipt.End != pos.ApprovedOffline {
 				w.find(lawReceipt, "%s: the cashier saw trace number %d as %s, the journal says otherwise", "%s：流水号%d收银员所见为“%s”，日志不符",
 					t.name, s.receipt.STAN, endName(s.receipt.End))
@@ -246,21 +251,31 @@ func (w *world) standings() map[string]*standing {
 	return all
 }
 
+// uploadBusiness is the highest number by which an acquirer's row says that a merchant is paid: a sale is 0, an offline sale 1.
+const uploadBusiness = 1
+
 // checkBothEnds joins every payment of a till with what stands at an issuer, over the keys that the acquirer gave them.
 func (w *world) checkBothEnds() {
-	network, all := map[string]string{}, w.standings()
+	network, loads, all := map[string]string{}, map[string]bool{}, w.standings()
 	for _, n := range w.nodes {
 		if n.kind != verify.Acquirer {
 			continue
 		}
 		for i, rows := 0, w.read(n); i < len(rows); i++ {
-			if rows[i].Kind == journal.Requested {
+			switch {
+			case rows[i].Kind != journal.Requested:
+			case rows[i].Reason <= uploadBusiness:
 				network[rows[i].Key] = rows[i].Payment
+			default:
+				loads[rows[i].Key] = true
 			}
 		}
 	}
 	for _, t := range w.tills {
 		for _, p := range w.payments(t.node) {
+			if loads[p.row.Key] {
+				continue // package verify holds both sides of a load against each other
+			}
 			stands := all[network[p.row.Key]]
 			sound := stands != nil && stands.row.Amount == p.row.Amount && stands.row.ATC == p.row.ATC && !stands.found
 			switch {

@@ -62,6 +62,9 @@ func (w *world) spec() personalization.CardSpec {
 		PIN: w.digits(4 + r.IntN(9)), Purse: yuan(r.Int64N(100_000)), NoPIN: r.IntN(8) > 0, LongKey: r.IntN(10) == 0, FDDA00: r.IntN(8) == 0,
 		Expiry: w.now().AddDate(0, r.IntN(40), 0).Format("0601"),
 	}
+	if r.IntN(4) > 0 {
+		s.Carrier = "dual-interface"
+	}
 	switch s.Product {
 	case "debit":
 		s.Balance = yuan(r.Int64N(3_000_000))

@@ -380,6 +380,21 @@ func plantsForOwn() []planted {
 				after.Purses[0].Balance -= paid
 			}
 		}), Rough(), false},
+		{lawLoad.Name, "a chip that takes half a load", onChip(func(_ int, before, after *card.ApplicationState) {
+			if gained := after.Purses[0].Balance - before.Purses[0].Balance; gained > 1 {
+				after.Purses[0].Balance -= gained / 2
+			}
+		}), Faults{}, false},
+		{"payment-ends-once", "an acquirer that pays merchants for loads", in(verify.Acquirer, bug{decide: rows(func(r *journal.Row) {
+			if r.Debit == 0 && unionpay.UnpackResponseCode(r.Reason).Approved() {
+				r.Debit, r.Credit, r.Phase = 1, 100, ledger.Pending
+			}
+		}, journal.Answered)}), Faults{}, false},
+		{"holds-equal-claims", "an acquirer that forgets the cash", in(verify.Acquirer, bug{decide: rows(func(r *journal.Row) {
+			if r.Phase == ledger.Post {
+				r.Phase = ledger.Void
+			}
+		}, journal.ScriptReported)}), Faults{}, false},
 		{lawFence.Name, "a disk that lets everybody write", onDisk(verify.Switch, func(d *disk, ctx context.Context, _ uint64, rows []journal.Row, back *journal.Back) error {
 			epoch, err := d.Claim(ctx, "anybody")
 			return errors.Join(err, d.MemStore.Commit(ctx, epoch, rows, back))
@@ -451,7 +466,7 @@ func plantsForCells() []planted {
 				c.Data[2] = 3
 			}
 		}})}), Rough(), true},
-		{verify.CellsFromRows, "a redo that applies twice", in(verify.Issuer, bug{archive: through(cracked{change: func(c *journal.Cell) {
+		{"balances-from-rows", "a redo that applies twice", in(verify.Issuer, bug{archive: through(cracked{change: func(c *journal.Cell) {
 			if c.ID == bankCell {
 				bankSums(c, func(sums []uint64) { sums[4] = 0 })
 			}

@@ -24,6 +24,7 @@ type till struct {
 	waiting    *task  // the same while it waits for an answer
 	ended      uint64 // the sale whose end the core told last
 	sales      []*sale
+	lastCash   *cashLoad
 }
 
 // begin connects the core of a new life to its cashier.
@@ -55,11 +56,17 @@ func (t *till) ask(life int, command any) (any, error) {
 	}
 	t.ended = 0
 	reply, err := t.node.ask(command)
-	authorize, online := command.(pos.Authorize)
-	if !online || err != nil {
+	var awaited uint64
+	switch c := command.(type) {
+	case pos.Authorize:
+		awaited = c.Sale
+	case pos.Settle:
+		awaited = c.Sale
+	}
+	if awaited == 0 || err != nil {
 		return reply, err
 	}
-	for t.ended != authorize.Sale {
+	for t.ended != awaited {
 		if t.life != life || !t.up || t.world.over {
 			return nil, errInterrupted
 		}
@@ -118,9 +125,10 @@ type sale struct {
 	shown    int     // times a card was held to the reader
 	clean    bool    // the right card came back in time and stayed
 	receipt  pos.Receipt
-	over     bool // the cashier has a receipt
-	troubles int  // of security modules before it began
-	life     int  // of the till in which it began
+	over     bool     // the cashier has a receipt
+	troubles int      // of security modules before it began
+	life     int      // of the till in which it began
+	verb     pos.Verb // with the card in the slot; zero is a tap
 }
 
 // tearMost is the most commands after which a card is taken away; a payment has fewer.
@@ -225,13 +233,19 @@ func (w *world) somebody() {
 	if w.chance(w.faults.Replay) {
 		w.replay()
 	}
+	if w.random.IntN(thousand) < settleShare {
+		w.settleBatch()
+	}
 	t, h := w.freeTill(), w.freeHolder()
 	if t == nil || h == nil {
 		return
 	}
 	s := &sale{
 		world: w, till: t, holder: h, minor: w.amount(), before: map[*holder]int64{}, began: w.now(), clean: true, troubles: w.counts.Unanswered,
-		life: t.life,
+		life: t.life, verb: w.errandOf(t, h),
+	}
+	if s.loads() {
+		s.minor = 1 + w.random.Int64N(loadMost)
 	}
 	w.taps++
 	defer w.catch()
@@ -243,10 +257,17 @@ func (s *sale) run() {
 	w, t, h := s.world, s.till, s.holder
 	s.rowsThen = len(w.read(t.node))
 	t.sales = append(t.sales, s)
-	receipt, err := t.core.Sell(context.Background(), s.field(h), pos.Sale{
+	ask := pos.Sale{
 		Amount: w.money(s.minor), OfflineOnly: t.merchant.Offline, AskPIN: w.random.IntN(8) == 0,
 		Now: func() time.Time { return t.clock.Now().In(w.calendar.Zone) }, EnterPIN: s.enterPIN, PresentAgain: s.presentAgain,
-	})
+	}
+	var receipt pos.Receipt
+	var err error
+	if s.verb != 0 {
+		receipt, err = s.insert(ask)
+	} else {
+		receipt, err = t.core.Sell(context.Background(), s.field(h), ask)
+	}
 	if w.over {
 		return
 	}
@@ -257,12 +278,19 @@ func (s *sale) run() {
 	case err == nil:
 		s.over = true
 		w.counts.Ends[endName(receipt.End)]++
+		if s.verb != 0 && receipt.End == pos.ApprovedOnline {
+			w.counts.Verbs[s.verb]++
+		}
 	case interrupted(err), w.counts.Unanswered > s.troubles: // the till's security module failed, or the till
 		w.counts.Ends["interrupted"]++
 	default:
 		w.broken(err)
 	}
-	s.account()
+	if s.loads() {
+		s.accountLoad()
+	} else {
+		s.account()
+	}
 	for shown := range s.before {
 		shown.busy = false
 	}
@@ -314,7 +342,8 @@ func (s *sale) queued() bool {
 
 // Ends are the names under which Counts has the ends of taps, in the order of reports.
 func Ends() []string {
-	return []string{"approved online", "approved offline", "declined online", "declined offline", "taken back", "PIN missing", "no payment", "interrupted"}
+	return []string{"approved online", "approved offline", "declined online", "declined offline", "taken back", "PIN missing", "not begun", "not known",
+		"no payment", "interrupted"}
 }
 
 func endName(e pos.End) string {
@@ -331,6 +360,10 @@ func endName(e pos.End) string {
 		return "taken back"
 	case pos.PINMissing:
 		return "PIN missing"
+	case pos.NotBegun:
+		return "not begun"
+	case pos.NotKnown:
+		return "not known"
 	}
 	return "no payment"
 }

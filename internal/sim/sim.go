@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tapnet/glossary"
+	"tapnet/internal/pos"
 	"tapnet/internal/verify"
 )
 
@@ -68,20 +69,24 @@ type Counts struct {
 	Commits    int
 	Crashes    int
 	Restarts   int
-	Zombies    int   // processes that went on after another had taken over their journal, until the fence stopped them
-	Unanswered int   // operations of security modules that failed
-	Tears      int   // times a card left the field during a tap
-	Replays    int   // stolen chip data sent in a new payment
-	Changes    int   // cards changed by holder or bank
-	Cards      int   // cards issued
-	Days       int   // changes of the business date
-	Checks     int   // times that all invariants were tried
-	Resumed    int   // issuers that started from their cells
-	Loaded     int   // cards that an issuer found in its store and not in memory
-	Kept       int   // cells that issuers wrote back
-	Recalled   int   // payments that an issuer had forgotten and found in its journal
-	Spent      int   // of these, keys that a reversal had spent before the payment came
-	Stranded   int64 // minor units that left purses without a payment: a card that never came back, a till that crashed first
+	Zombies    int // processes that went on after another had taken over their journal, until the fence stopped them
+	Unanswered int // operations of security modules that failed
+	Tears      int // times a card left the field during a tap
+	Replays    int // stolen chip data sent in a new payment
+	Changes    int // cards changed by holder or bank
+	Cards      int // cards issued
+	Days       int // changes of the business date
+	Checks     int // times that all invariants were tried
+	Resumed    int // issuers that started from their cells
+	Loaded     int // cards that an issuer found in its store and not in memory
+	Kept       int // cells that issuers wrote back
+	Recalled   int // payments that an issuer had forgotten and found in its journal
+	Spent      int // of these, keys that a reversal had spent before the payment came
+	Settled    int // batches
+	Agreed     int // of these, with the acquirer's totals
+	// Verbs counts what was done with the card in the slot and ended well.
+	Verbs    map[pos.Verb]int
+	Stranded int64 // minor units that left purses without a payment: a card that never came back, a till that crashed first
 }
 
 // Count is one number of Counts with its name.
@@ -96,7 +101,7 @@ func (c *Counts) List() []Count {
 		{"messages", c.Messages}, {"lost", c.Lost}, {"duplicated", c.Duplicated}, {"delayed", c.Delayed}, {"reordered", c.Reordered}, {"unread", c.Unread},
 		{"commits", c.Commits}, {"crashes", c.Crashes}, {"restarts", c.Restarts}, {"zombies", c.Zombies},
 		{"unanswered", c.Unanswered}, {"tears", c.Tears}, {"replays", c.Replays}, {"changes", c.Changes}, {"cards", c.Cards}, {"days", c.Days},
-		{"resumed", c.Resumed}, {"loaded", c.Loaded}, {"kept", c.Kept}, {"recalled", c.Recalled}, {"spent", c.Spent},
+		{"resumed", c.Resumed}, {"loaded", c.Loaded}, {"kept", c.Kept}, {"recalled", c.Recalled}, {"spent", c.Spent}, {"settled", c.Settled}, {"agreed", c.Agreed},
 	}
 }
 
@@ -231,6 +236,14 @@ func (c *Counts) add(w *Counts) {
 	c.Kept += w.Kept
 	c.Recalled += w.Recalled
 	c.Spent += w.Spent
+	c.Settled += w.Settled
+	c.Agreed += w.Agreed
+	for verb, n := range w.Verbs {
+		if c.Verbs == nil {
+			c.Verbs = map[pos.Verb]int{}
+		}
+		c.Verbs[verb] += n
+	}
 }
 
 // Law is the name and title of an invariant that runs try.

@@ -48,7 +48,7 @@ func TestRoughNetwork(t *testing.T) {
 		total.add(&r.Counts)
 	}
 	for _, end := range Ends() {
-		if total.Ends[end] == 0 {
+		if rare := end == "not known" || end == "not begun"; total.Ends[end] == 0 && !rare {
 			t.Errorf("no tap ended as %q: the runs show too little", end)
 		}
 	}

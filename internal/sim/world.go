@@ -17,6 +17,7 @@ import (
 	"tapnet/internal/issuer"
 	"tapnet/internal/journal"
 	"tapnet/internal/personalization"
+	"tapnet/internal/pos"
 	"tapnet/internal/verify"
 	"tapnet/iso8583/unionpay"
 )
@@ -70,7 +71,8 @@ const (
 func newWorld(seed uint64, o Options) (*world, error) {
 	w := &world{
 		seed: seed, hooks: o.hooks, inspect: o.Inspect, days: o.Days, random: rand.New(rand.NewPCG(seed, 1)), byName: map[string]*node{}, wires: map[string]*wire{},
-		vaults: map[string]*hsm.HSM{}, tasks: map[*task]struct{}{}, counts: Counts{Ends: map[string]int{}}, noted: sha256.New(), tell: func() {}, observe: o.Observe,
+		vaults: map[string]*hsm.HSM{}, tasks: map[*task]struct{}{}, counts: Counts{Ends: map[string]int{}, Verbs: map[pos.Verb]int{}},
+		noted: sha256.New(), tell: func() {}, observe: o.Observe,
 	}
 	if w.faults = o.Faults; !o.hooks.steady {
 		w.faults = o.Faults.mood(w.random)

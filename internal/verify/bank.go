@@ -79,6 +79,7 @@ type holder struct {
 	topKind  journal.Kind
 	topAt    int64
 	initial  int64 // purse at opening
+	doubt    doubt // what the chip may hold beside the books: its last load is not proved
 }
 
 // cellState is what a card's rows change, and a cell therefore has as of a row.

@@ -73,6 +73,9 @@ func decision(r *journal.Row) (pinGiven bool, tries int, ok bool) {
 	return r.Note[0]&1 != 0, int(r.Note[1]), true
 }
 
+// verified reports whether a PIN was given with a payment, to the bank or to the card.
+func verified(r *journal.Row) bool { return len(r.Note) > 0 && r.Note[0]&(1|flagOfflinePIN) != 0 }
+
 // honoured are the rows by which an issuer took a card's counter as payment.
 func honoured(r *journal.Row) bool { return r.Kind == journal.Approved || r.Kind == journal.Uploaded }
 
@@ -162,16 +165,15 @@ type day struct {
 func (d *day) add(r *journal.Row, sign int64) {
 	d.minor += sign * r.Amount
 	d.count += int(sign)
-	if pinGiven, _, _ := decision(r); !pinGiven {
+	if !verified(r) {
 		d.noPINMinor += sign * r.Amount
 	}
 }
 
 // beyond reports whether an approval of amount that makes the day what it is breaks a limit.
 func (l limits) beyond(d *day, r *journal.Row) bool {
-	pinGiven, _, _ := decision(r)
 	return l.TapMinor > 0 && r.Amount > l.TapMinor || l.DayMinor > 0 && d.minor > l.DayMinor || l.DayCount > 0 && d.count > l.DayCount ||
-		l.NoPINDayMinor > 0 && !pinGiven && d.noPINMinor > l.NoPINDayMinor
+		l.NoPINDayMinor > 0 && !verified(r) && d.noPINMinor > l.NoPINDayMinor
 }
 
 // checkLimits adds up each card's day at every approval, with the limits then in force; a reversal gives the amount back.

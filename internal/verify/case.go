@@ -48,9 +48,11 @@ type side struct {
 	atc      uint16
 	auth     [6]byte
 	state    outcome
+	business uint16
 	upload   bool
 	hold     bool
 	posted   bool
+	disputed bool // the chip said otherwise than the terminal
 	pin      bool // a PIN was given
 	passed   bool // a reversal went on to the next member
 	answered bool // by the next member, not by a time-out
@@ -204,7 +206,7 @@ func (a *auditor) park(p *payCase) {
 
 // refusedPurse is the money of an offline payment that was refused: a chip gave it away, or somebody forged a payment.
 func (p *payCase) refusedPurse() int64 {
-	if t := &p.sides[theTills]; t.upload && t.state == isDeclined {
+	if t := &p.sides[theTills]; t.upload && t.business != businessLastWord && t.state == isDeclined {
 		return t.amount
 	}
 	return 0
@@ -310,6 +312,9 @@ func (a *auditor) restore(p *payCase, m *member, r *journal.Row) {
 	switch m.role {
 	case theSwitches:
 		_, p.to, _ = parties(r.Note)
+		s.business = businessOfSwitch(r)
+	case theAcquirers:
+		s.business = r.Reason
 	case theIssuers:
 		s.pin, _, _ = decision(r)
 	}
@@ -347,9 +352,11 @@ func begins(at role, kind journal.Kind) bool {
 		return at != theIssuers
 	case journal.Declined:
 		return at != theTills
-	case journal.Queued:
+	case journal.Queued, journal.Advised:
 		return at == theTills
-	case journal.Approved, journal.Uploaded, journal.Held:
+	case journal.Noted:
+		return at == theTills
+	case journal.Approved, journal.Uploaded, journal.Held, journal.Refunded:
 		return at == theIssuers
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"tapnet/internal/journal"
 	"tapnet/internal/journal/journalsql"
@@ -29,12 +30,23 @@ func (a *auditor) checkChips(ctx context.Context, list []*payCase) error {
 		known[id{c.Issuer, c.Name, c.Card}] = c
 	}
 	var missing int64
+	var open doubt
 	for _, m := range a.issuers {
 		for _, number := range m.bank.inOrder() {
 			h := m.bank.cards[number]
 			chip, used := known[id{name: h.name}]
 			if !used {
 				chip, used = known[id{issuer: m.Name, card: number}]
+			}
+			if base, _, linked := strings.Cut(h.name, linkedMark); linked && !used {
+				of, seen := known[id{name: base}]
+				place, all := m.bank.linkedPlace(base, number)
+				if seen && len(of.Others) != all {
+					continue // which of the chip's applications it is nobody here knows
+				}
+				if used = seen; seen {
+					chip.ATC, chip.PurseMinor = of.Others[place].ATC, of.Others[place].PurseMinor
+				}
 			}
 			if !used {
 				chip.PurseMinor = h.initial // a chip that was never tapped has no memory of its own yet
@@ -44,16 +56,32 @@ func (a *auditor) checkChips(ctx context.Context, list []*payCase) error {
 					return err
 				}
 			}
-			if purse := h.purse.balance(); chip.PurseMinor > purse {
+			if purse := h.purse.balance(); chip.PurseMinor > purse+h.doubt.more {
 				a.findings.add(Wrong{Role: m.Role, Member: m.Name, Row: h.opened, Kind: journal.Opened, Field: FieldPurse,
 					Found:    fill("the chip of card %d holds %d", "卡%d芯片余额%d", number, chip.PurseMinor),
 					Expected: fill("at most %d, loaded less spent", "不超过%d（圈存减消费）", purse), at: math.MaxInt64})
 			}
 			missing += h.purse.balance() - chip.PurseMinor
+			open.more, open.less = open.more+h.doubt.more, open.less+h.doubt.less
 		}
 	}
-	a.stranded(missing, list)
+	a.stranded(missing, open, list)
 	return nil
+}
+
+// linkedMark stands between a card's name and that of an application with an account of its own.
+const linkedMark = "/"
+
+// linkedPlace is which of the accounts linked to a card one is, in the order of their numbers, and how many there are.
+func (b *bank) linkedPlace(base string, card int64) (place, all int) {
+	for _, number := range b.inOrder() {
+		if name, _, linked := strings.Cut(b.cards[number].name, linkedMark); linked && name == base {
+			if all++; number < card {
+				place++
+			}
+		}
+	}
+	return place, all
 }
 
 func (b *bank) inOrder() []int64 {
@@ -79,7 +107,7 @@ func (a *auditor) ahead(ctx context.Context, m *member, card int64, h *holder, a
 
 // stranded compares what left the chips with what arrived. Money on its way is at the tills; what an issuer refused may have been a chip's or not.
 // While anybody writes, a chip may be ahead of its till.
-func (a *auditor) stranded(missing int64, list []*payCase) {
+func (a *auditor) stranded(missing int64, open doubt, list []*payCase) {
 	for _, m := range a.members {
 		if still, _ := m.reader.Still(); !still || m.lost {
 			return
@@ -87,11 +115,11 @@ func (a *auditor) stranded(missing int64, list []*payCase) {
 	}
 	var kept int64
 	for _, p := range list {
-		if t := &p.sides[theTills]; t.upload && !p.sides[theIssuers].posted && t.state != isDeclined {
+		if t := &p.sides[theTills]; t.upload && t.business == businessSale && !p.sides[theIssuers].posted && t.state != isDeclined {
 			kept += t.amount
 		}
 	}
-	if missing < kept || missing > kept+a.refused {
+	if missing < kept-open.more || missing > kept+a.refused+open.less {
 		m := a.issuers[0]
 		a.findings.add(Wrong{Role: m.Role, Member: m.Name, Field: FieldPurse, Found: fill("%d left the chips", "芯片共减少%d", missing),
 			Expected: fill("%d, which the tills hold, and up to %d refused", "终端在途%d，另有被拒至多%d", kept, a.refused), at: math.MaxInt64})

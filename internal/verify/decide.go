@@ -87,6 +87,9 @@ func (a *auditor) issue(m *member, r *journal.Row, j join) {
 		a.decision(m, r, j)
 	case journal.Held, journal.Loaded, journal.Voided, journal.Completed, journal.Adjusted, journal.ScriptReported:
 		a.load(m, r, j)
+	case journal.Refunded, journal.Noted:
+		a.nearDate(m, r)
+		a.refund(m, r, j)
 	case journal.Reversed:
 		a.nearDate(m, r)
 		if _, load := m.bank.loads[r.Resolves]; load && r.Resolves != 0 {
@@ -152,6 +155,9 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 		}
 	} else if r.Kind == journal.Declined && r.Reason > reasonUnknownCard {
 		m.issuerReason(r, reasonUnknownCard)
+	}
+	if h != nil && r.Note[0]&flagSettles != 0 {
+		h.doubt = doubt{}
 	}
 	m.move(r, h)
 	a.count(m, r, h, pinGiven)

@@ -43,6 +43,14 @@ type Chip struct {
 	Card       int64
 	ATC        uint16
 	PurseMinor int64
+	// Others are the chip's applications behind the first: those with an account of their own have a card of their own at the bank, named after this one.
+	Others []ChipApplication
+}
+
+// ChipApplication is what another application of a chip says.
+type ChipApplication struct {
+	ATC        uint16
+	PurseMinor int64
 }
 
 // Anchor is the end of a journal at some time.
@@ -250,8 +258,10 @@ type member struct {
 
 	currency    uint16
 	tally       tally
-	batch       string            // till: of all its payments
-	serial      uint64            // till and acquirer: payments begun
+	batch       uint64            // till: the open one, zero before the first payment
+	serial      uint64            // till and acquirer: payments begun; a till's in its batch
+	notices     map[uint64]uint64 // that wait for an acknowledgement: by join, and the row
+	noticed     map[uint64]bool   // notices that the member has had, by join
 	series      series            // of trace numbers, references or authorization codes
 	institution string            // acquirer and switch: as keys write it
 	bank        *bank             // issuer
@@ -265,7 +275,8 @@ type member struct {
 type tally struct{ approved, declined, reversed, outstanding uint64 }
 
 func newMember(a *auditor, w WorldMember) *member {
-	m := &member{WorldMember: w, role: roleOf(w.Role), auditor: a, balances: map[ledger.Account]ledger.Balance{}, spent: map[uint64]uint64{}}
+	m := &member{WorldMember: w, role: roleOf(w.Role), auditor: a, balances: map[ledger.Account]ledger.Balance{}, spent: map[uint64]uint64{},
+		notices: map[uint64]uint64{}, noticed: map[uint64]bool{}}
 	if m.role == theIssuers {
 		m.bank = newBank()
 	}

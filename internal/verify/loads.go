@@ -10,13 +10,15 @@ import (
 
 // Reasons of an issuer about loads, as its rows store them.
 const (
-	reasonLoad         = 120
-	reasonLoadOther    = 121
-	reasonLoadCash     = 122
-	reasonLoadCashVoid = 123
-	reasonUnload       = 124
-	reasonAutoLoad     = 125
-	reasonCardDeclined = 142
+	reasonLoad          = 120
+	reasonLoadOther     = 121
+	reasonLoadCash      = 122
+	reasonLoadCashVoid  = 123
+	reasonUnload        = 124
+	reasonAutoLoad      = 125
+	reasonLoadProven    = 132
+	reasonLoadDisproven = 133
+	reasonCardDeclined  = 142
 )
 
 // Flags of an issuer's decisions beside those for PIN and counter.
@@ -24,7 +26,8 @@ const (
 	flagCounterUsed = 2
 	flagOfflinePIN  = 4
 	flagLoading     = 16
-	knownFlags      = 31 // with 8: the cryptogram has confirmed what was booked of the last load
+	flagSettles     = 8 // the cryptogram has confirmed what was booked of the last load
+	knownFlags      = 31
 )
 
 // scriptMark begins what an answer carries for the chip, behind the authorization code.
@@ -90,15 +93,36 @@ func (a *auditor) load(m *member, r *journal.Row, j join) {
 	}
 	m.bank.touched = h
 	a.nearDate(m, r)
+	if proves(r) {
+		h.doubt = doubt{}
+	}
 	switch r.Kind {
 	case journal.Held:
 		a.loadHeld(m, r, h, j)
 	case journal.Loaded, journal.Voided, journal.Completed:
 		m.loadEnded(r)
+		a.claimOfLoad(m, r, r.Resolves, func(s *side) {
+			s.posted = s.hold && r.Phase == ledger.Post
+			s.hold = false
+			s.disputed = s.disputed || r.Reason == reasonLoadProven || r.Reason == reasonLoadDisproven
+		})
 	case journal.Adjusted:
 		m.bookLoad(r, 0, r.Amount)
+		m.posted += schemeSign(r) * r.Amount
+		a.claimOfLoad(m, r, r.Linked, func(s *side) { s.posted, s.disputed = schemeSign(r) != 0 && r.Reason == reasonLoadProven, true })
 	case journal.ScriptReported:
 	}
+}
+
+// proves reports whether a row about a load leaves no doubt about what is on the chip. That it was let go on a terminal's word does not.
+func proves(r *journal.Row) bool {
+	switch r.Kind {
+	case journal.Loaded, journal.Completed, journal.Adjusted:
+		return true
+	case journal.Voided:
+		return r.Reason == reasonLoadDisproven
+	}
+	return false
 }
 
 // loadHeld holds the accounts of a load against what it says to be.
@@ -128,6 +152,10 @@ func (a *auditor) loadHeld(m *member, r *journal.Row, h *holder, j join) {
 	}
 	m.bookLoad(r, r.Amount, 0)
 	m.bank.loads[r.Seq] = heldLoad{r.Card, int64(r.Debit), int64(r.Credit), r.Amount, r.Reason}
+	m.held += schemeSign(r) * r.Amount
+	if h.doubt = (doubt{less: r.Amount}); int64(r.Credit) == purseNumber(r.Card) {
+		h.doubt = doubt{more: r.Amount}
+	}
 	if before, after, ok := balances(r.Note); !ok || before == after {
 		m.fault(r, "note", wordUnfit, wordReadable)
 		return
@@ -153,7 +181,7 @@ func (a *auditor) loadAnswered(m *member, r *journal.Row, j join) {
 	m.authCode(r)
 	p := a.cases.begin(0, j.key)
 	if s := a.start(p, m, r, isApproved); s != nil {
-		s.code = packCode("00")
+		s.code, s.hold = packCode("00"), schemeSign(r) != 0
 		code, _ := carried(r.Answer)
 		copy(s.auth[:], code)
 		m.tally.count(s.state)
@@ -187,6 +215,58 @@ func (m *member) loadEnded(r *journal.Row) {
 		m.fault(r, "phase", r.Phase.Term(), fill("the end of a hold", "冻结的终结"))
 	}
 	m.bookLoad(r, -l.amount, posted)
+	m.held -= schemeSign(r) * l.amount
+	m.posted += schemeSign(r) * posted
+}
+
+// claimOfLoad changes what stands of the load of a row between the bank and the scheme. An automatic load is no payment of its own.
+func (a *auditor) claimOfLoad(m *member, r *journal.Row, held uint64, change func(*side)) {
+	first := m.row(held)
+	if first == nil || first.Key == "" {
+		return
+	}
+	p := a.cases.byJoin[a.join(first.Key)]
+	if p == nil || p.sides[theIssuers].begin != held {
+		p = a.recall(m, first)
+	}
+	if p == nil {
+		return
+	}
+	change(&p.sides[theIssuers])
+	a.settle(p)
+}
+
+// refund follows money given back for an offline payment, and the row behind it that says which one.
+func (a *auditor) refund(m *member, r *journal.Row, j join) {
+	h := m.bank.cards[r.Card]
+	if h == nil {
+		m.fault(r, "card", number(r.Card), fill("a card that was opened", "已开立的卡"))
+		return
+	}
+	m.bank.touched = h
+	if r.Kind == journal.Noted {
+		return
+	}
+	same(m, r, "debit", int64(r.Debit), issuerScheme)
+	same(m, r, "credit", int64(r.Credit), accountNumber(r.Card))
+	of := m.row(r.Linked)
+	if of == nil || of.Kind != journal.Uploaded || of.Card != r.Card || r.Amount > of.Amount {
+		m.fault(r, "linked", number(r.Linked), fill("an offline payment of the card, of at least the amount", "该卡不低于此金额的脱机交易"))
+	}
+	h.account.post(0, r.Amount, r.Seq)
+	m.bank.scheme.post(r.Amount, 0, r.Seq)
+	m.posted -= r.Amount
+	sameText(m, r, "payment", r.Payment, r.Key)
+	m.unspent(r, j.key)
+	m.authCode(r)
+	p := a.cases.begin(0, j.key)
+	if s := a.start(p, m, r, isApproved); s != nil {
+		s.code, s.upload, s.posted = packCode("00"), true, true
+		code, _ := carried(r.Answer)
+		copy(s.auth[:], code)
+		m.tally.count(s.state)
+	}
+	a.settle(p)
 }
 
 // loadReversed is a reversal that lets a load go.
@@ -204,6 +284,7 @@ func (a *auditor) loadReversed(m *member, r *journal.Row, j join) {
 		m.fault(r, "phase", r.Phase.Term(), ledger.Void.Term())
 	}
 	m.loadEnded(r)
+	a.claimOfLoad(m, r, r.Resolves, func(s *side) { s.hold = false })
 }
 
 // skipChip reads what is behind a card's cell of version 2, as its description has it: algorithms (a text); automatic load: threshold, amount; row of the last

@@ -30,6 +30,10 @@ type payment struct {
 	state    state
 	hold     uint64 // row whose hold stands
 	posted   bool   // the money has moved for good
+	business uint16 // what the acquirer says it is about
+	sign     int64  // 1: it raises what an issuer owes the scheme and the scheme an acquirer; -1: it lowers it; 0: it is between cardholder and bank
+	disputed bool   // the chip said otherwise than the terminal: to be cleared between the members
+	passing  bool   // its money is no claim: an advice, an inquiry, a load that the chip did not take
 }
 
 // story is what a member's rows say about payments, deliveries and where they contradict themselves.
@@ -72,6 +76,7 @@ func (s *story) fail(r *journal.Row, en, zh string) {
 
 func (s *story) begin(r *journal.Row, terminal, network string) *payment {
 	p := &payment{seq: r.Seq, terminal: terminal, network: network, rrn: r.RRN, amount: r.Amount, currency: r.Currency}
+	p.sign = schemeSign(r)
 	s.payments = append(s.payments, p)
 	s.bySeq[r.Seq] = p
 	if terminal != "" {
@@ -81,6 +86,18 @@ func (s *story) begin(r *journal.Row, terminal, network string) *payment {
 		s.byNetwork[network] = p
 	}
 	return p
+}
+
+// schemeSign says what a row with money means for the account with the scheme, which has the same number in the books of issuers and acquirers: an issuer owes
+// more when it is credited, an acquirer claims more when it is debited.
+func schemeSign(r *journal.Row) int64 {
+	switch issuerScheme {
+	case int64(r.Credit):
+		return 1
+	case int64(r.Debit):
+		return -1
+	}
+	return 0
 }
 
 // end gives a payment its one end.
@@ -136,8 +153,16 @@ func (s *story) issuer(r *journal.Row) {
 		}
 	case journal.Loaded, journal.Voided, journal.Completed:
 		if p := s.bySeq[r.Resolves]; p != nil {
-			p.hold = 0
+			p.hold, p.posted = 0, r.Phase == ledger.Post
+			p.disputed = p.disputed || r.Reason == reasonLoadProven || r.Reason == reasonLoadDisproven
 		}
+	case journal.Adjusted:
+		if p := s.bySeq[r.Linked]; p != nil {
+			p.posted, p.disputed = r.Reason == reasonLoadProven, true
+		}
+	case journal.Refunded:
+		p := s.begin(r, "", r.Key)
+		p.state, p.posted = approved, true
 	case journal.Declined:
 		s.begin(r, "", r.Key).state = declined
 	case journal.Reversed:
@@ -173,6 +198,10 @@ func (s *story) network(r *journal.Row) {
 		if hasReceiver(r) {
 			s.send(r.Key, r)
 		}
+	case journal.ScriptReported:
+		if hasReceiver(r) {
+			s.send(r.Key, r)
+		}
 	case journal.Acknowledged:
 		s.acknowledge(s.sentBy[r.Linked], r)
 	}
@@ -191,39 +220,72 @@ func hasReceiver(r *journal.Row) bool {
 func (s *story) acquirer(r *journal.Row) {
 	switch r.Kind {
 	case journal.Requested:
-		s.begin(r, r.Key, r.Payment).upload = r.Reason == 1
+		p := s.begin(r, r.Key, r.Payment)
+		p.business, p.upload, p.passing = r.Reason, r.Reason == businessOffline, r.Reason == businessLastWord || r.Reason == businessBalance
+		p.upload = p.upload || r.Reason == businessLastWord || r.Reason == businessRefund
 	case journal.Declined:
 		s.begin(r, r.Key, "").state = declined
 	case journal.Answered:
-		p := s.bySeq[r.Linked]
-		s.end(p, r, answerState(r))
-		if p != nil && r.Debit != 0 {
-			p.posted = r.Phase == ledger.Single
-			if r.Phase == ledger.Pending {
-				p.hold = r.Seq
-			}
-		}
-		if (r.Debit != 0) != (answerState(r) == approved) {
-			s.fail(r, "its money does not follow from its answer", "资金变动与应答不符")
-		}
+		s.acquirerAnswered(r)
 	case journal.TimedOut:
 		s.end(s.bySeq[r.Linked], r, timedOut)
 		s.send(r.Payment, r)
 	case journal.Reversed:
 		p := s.bySeq[r.Linked]
 		s.undo(p)
-		if r.Resolves != 0 {
-			if p == nil || p.hold != r.Resolves {
-				s.fail(r, "it releases a hold that does not stand", "所解除的冻结不存在")
-				return
-			}
-			p.hold = 0
-		}
+		s.acquirerResolves(p, r)
 		if r.Payment != "" {
 			s.send(r.Payment, r)
 		}
+	case journal.ScriptReported:
+		s.acquirerResolves(s.byTerminal[string(r.Answer)], r)
+		s.send(r.Payment, r)
 	case journal.Acknowledged:
 		s.acknowledge(r.Payment, r)
+	}
+}
+
+func (s *story) acquirerAnswered(r *journal.Row) {
+	p := s.bySeq[r.Linked]
+	s.end(p, r, answerState(r))
+	if p == nil {
+		return
+	}
+	if r.Resolves != 0 { // the card declined in the end
+		original := s.byTerminal[string(r.Note)]
+		if p.business != businessLastWord || original == nil || original.hold != r.Resolves || answerState(r) != approved {
+			s.fail(r, "it releases a hold that does not stand", "所解除的冻结不存在")
+			return
+		}
+		original.state, original.hold = reversed, 0
+		return
+	}
+	if why, whyZH := moneyOf(p.business, answerState(r) == approved, r); why != "" {
+		s.fail(r, why, whyZH)
+	}
+	if r.Debit != 0 {
+		p.sign = -schemeSign(r)
+		p.posted = r.Phase == ledger.Single
+		if r.Phase == ledger.Pending {
+			p.hold = r.Seq
+		}
+	}
+}
+
+// acquirerResolves is a row that may end a hold: a reversal, or what became of a cash load.
+func (s *story) acquirerResolves(p *payment, r *journal.Row) {
+	if r.Resolves == 0 {
+		return
+	}
+	if p == nil || p.hold != r.Resolves || r.Phase == ledger.Post && !cashBusiness(p.business) {
+		s.fail(r, "it releases a hold that does not stand", "所解除的冻结不存在")
+		return
+	}
+	p.hold, p.posted = 0, r.Phase == ledger.Post
+	if r.Phase == ledger.Void {
+		p.state = reversed
+	} else if p.state == reversed {
+		p.state = approved // the reversal came too late: the chip has it
 	}
 }
 
@@ -232,9 +294,16 @@ func (s *story) till(r *journal.Row) {
 	switch r.Kind {
 	case journal.Requested:
 		s.begin(r, r.Key, "")
-	case journal.Queued:
-		s.begin(r, r.Key, "").upload = true
+	case journal.Noted:
+		s.begin(r, r.Key, "").passing = true
+	case journal.Queued, journal.Advised:
+		p := s.begin(r, r.Key, "")
+		p.upload, p.passing = true, r.Kind == journal.Advised
 		s.send(r.Key, r)
+	case journal.ScriptSent:
+		s.send(r.Key, r)
+	case journal.ScriptReported:
+		s.acknowledge(s.sentBy[r.Linked], r)
 	case journal.Answered:
 		p := s.bySeq[r.Linked]
 		s.end(p, r, answerState(r))
@@ -255,6 +324,34 @@ func (s *story) till(r *journal.Row) {
 		}
 		p.state = reversed
 		s.acknowledge("reversal of "+p.terminal, r)
+	default:
+		s.tillCard(r)
+	}
+}
+
+// tillCard reads what a till says of the card in the slot.
+func (s *story) tillCard(r *journal.Row) {
+	p := s.bySeq[r.Linked]
+	switch r.Kind {
+	case journal.Reversed: // the card did not follow the approval
+		if p == nil || p.state != approved {
+			s.fail(r, "it takes back what is not approved", "所撤回的交易并未批准")
+			return
+		}
+		p.state = timedOut
+		s.send("reversal of "+p.terminal, r)
+	case journal.Declined: // the chip did not take the load
+		if p != nil {
+			p.passing = true
+		}
+	case journal.Expired: // an inquiry without an answer, or a load whose end only the card knows
+		if p == nil {
+			return
+		}
+		p.passing = true
+		if p.state == open {
+			p.state = declined
+		}
 	}
 }
 
@@ -288,7 +385,7 @@ func checkDeliveries(s *Snapshot) (bool, glossary.Term) {
 			continue
 		}
 		for _, p := range told.payments {
-			if p.upload && p.state == open {
+			if p.upload && p.state == open && s.Quiet {
 				return bad("%s %s: the upload of row %d was never answered", "%s %s：第%d行的上送未得到应答", m.Role, m.Name, p.seq)
 			}
 		}

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 
+	"tapnet/glossary"
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
 	"tapnet/iso8583/unionpay"
@@ -11,11 +12,12 @@ import (
 // till follows a till's rows. Its trace numbers rise by one, and its keys follow from them.
 func (a *auditor) till(m *member, r *journal.Row, j join) {
 	switch r.Kind {
-	case journal.Requested, journal.Queued:
+	case journal.Requested, journal.Queued, journal.Advised, journal.Noted, journal.ScriptSent, journal.Cleared:
 		a.sell(m, r, j)
 		return
 	case journal.Answered, journal.TimedOut, journal.Acknowledged:
 	default:
+		a.tillCard(m, r, j)
 		return
 	}
 	p, s := a.follow(m, r, j.payment)
@@ -33,7 +35,7 @@ func (a *auditor) till(m *member, r *journal.Row, j join) {
 			s.answered, s.rrn = true, a.hash(r.RRN)
 		}
 		m.tally.count(s.state)
-		if s.state == isApproved {
+		if s.state == isApproved && s.business == businessSale {
 			m.posted += s.amount
 		}
 	case journal.TimedOut:
@@ -63,24 +65,48 @@ func (t *tally) count(state outcome) {
 
 // sell is a payment that begins at a till.
 func (a *auditor) sell(m *member, r *journal.Row, j join) {
+	class := byte(classPayment)
+	switch r.Kind {
+	case journal.ScriptSent:
+		class = classNotice
+	case journal.Cleared:
+		class = classSettlement
+	}
+	keyed := m.terminalKey(r, r.Key, class)
+	if keyed {
+		batch, _ := digits(r.Key[batchAt:terminalSTANAt])
+		if m.batch == 0 {
+			m.batch = batch
+		}
+		if batch != m.batch && (r.Kind != journal.Cleared || batch > m.batch) { // a batch that was left behind is settled later
+			m.fault(r, "key", quoted(r.Key[batchAt:terminalSTANAt]), number(m.batch))
+		}
+	}
 	m.serial++
 	if want := (m.serial-1)%traceModulus + 1; !m.series.fits(apart(uint64(r.STAN), want, traceModulus)) {
 		m.fault(r, "stan", number(r.STAN), number(want))
 	}
 	sameText(m, r, "payment", r.Payment, r.Key)
 	sameText(m, r, "terminal", r.Terminal, m.Name)
-	if m.terminalKey(r, r.Key, classPayment) {
-		if m.batch == "" {
-			m.batch = r.Key[batchAt:terminalSTANAt]
-		}
-		sameText(m, r, "key", r.Key[batchAt:terminalSTANAt], m.batch)
+	switch r.Kind {
+	case journal.ScriptSent:
+		m.notices[j.key], m.noticed[j.key] = r.Seq, true
+		return
+	case journal.Cleared:
+		return
 	}
 	if r.Amount < 0 {
 		m.fault(r, "amount", number(r.Amount), fill("above zero", "大于零"))
 	}
 	p := a.cases.begin(j.key, 0)
 	if s := a.start(p, m, r, isOpen); s != nil {
-		s.upload = r.Kind == journal.Queued
+		s.upload = r.Kind == journal.Queued || r.Kind == journal.Advised
+		switch r.Kind {
+		case journal.Advised:
+			s.business = businessLastWord
+		case journal.Noted:
+			s.business = businessBalance
+		}
 	}
 }
 
@@ -96,11 +122,18 @@ func (a *auditor) acquire(m *member, r *journal.Row, j join) {
 	switch r.Kind {
 	case journal.Requested, journal.Declined:
 		a.accept(m, r, j)
+	case journal.ScriptReported:
+		a.noticeAtAcquirer(m, r, j)
+	case journal.BatchClosed:
+		m.settledBatch(r)
 	case journal.Answered, journal.TimedOut:
 		a.settleAtAcquirer(m, r, j)
 	case journal.Reversed:
 		a.takeBack(m, r, j)
 	case journal.Acknowledged:
+		if m.heard(r, j.payment) {
+			return
+		}
 		p := a.cases.byJoin[j.payment]
 		if p == nil || !p.sides[theAcquirers].known() {
 			if sent := m.row(r.Linked); sent != nil && sent.Linked != 0 {
@@ -127,8 +160,8 @@ func (a *auditor) accept(m *member, r *journal.Row, j join) {
 	if r.Amount <= 0 {
 		m.fault(r, "amount", number(r.Amount), fill("above zero", "大于零"))
 	}
-	if r.Reason > 1 {
-		m.fault(r, "reason", number(r.Reason), fill("0, or 1 for an offline payment", "0，脱机交易为1"))
+	if r.Reason > lastBusiness {
+		m.fault(r, "reason", number(r.Reason), fill("what a payment can be about: 0 to %d", "交易种类：0至%d", lastBusiness))
 	}
 	if m.networkKey(r, "payment", r.Payment, classPayment) {
 		head := r.At.UTC().Format("0102150405") + fmt.Sprintf("%06d", (serial-1)%traceModulus+1)
@@ -139,7 +172,7 @@ func (a *auditor) accept(m *member, r *journal.Row, j join) {
 	}
 	p := a.cases.begin(j.key, j.payment)
 	if s := a.start(p, m, r, isOpen); s != nil {
-		s.upload = r.Reason == 1
+		s.business, s.upload = r.Reason, persists(r.Reason)
 	}
 }
 
@@ -194,7 +227,9 @@ func (a *auditor) settleAtAcquirer(m *member, r *journal.Row, j join) {
 	if p == nil {
 		return
 	}
-	a.repeats(m, r, s)
+	if r.Resolves == 0 {
+		a.repeats(m, r, s)
+	}
 	if n := len(r.Key) - len(endMark); n < 0 || r.Key[n:] != endMark || p.terminal != 0 && a.join(r.Key[:n]) != p.terminal {
 		m.fault(r, "key", quoted(r.Key), fill("the key of row %d and %s", "第%d行的键加%s", s.begin, endMark))
 	}
@@ -217,41 +252,65 @@ func (a *auditor) settleAtAcquirer(m *member, r *journal.Row, j join) {
 	a.settle(p)
 }
 
-// claim books an approval: what the scheme owes, in favour of the merchant.
+// claim books an answer: of an approved sale what the scheme owes, in favour of the merchant; of a cash load what the merchant owes; of everything else
+// nothing.
 func (a *auditor) claim(m *member, r *journal.Row, s *side) {
-	if approved := answerOutcome(r.Reason) == isApproved; (r.Debit != 0) != approved {
-		if approved {
-			m.fault(r, "debit", wordNothing, number(acquirerScheme))
-		} else {
-			m.fault(r, "debit", number(int64(r.Debit)), wordNothing)
-		}
-		return
-	} else if !approved {
-		same(m, r, "phase", uint8(r.Phase), uint8(ledger.Single))
+	approved := answerOutcome(r.Reason) == isApproved
+	if r.Resolves != 0 {
+		a.cardDeclined(m, r, s, approved)
 		return
 	}
-	same(m, r, "debit", int64(r.Debit), acquirerScheme)
-	account, known := a.merchant[r.Terminal]
-	if !known {
-		account, a.merchant[r.Terminal] = r.Credit, r.Credit
+	if why, whyZH := moneyOf(s.business, approved, r); why != "" {
+		m.fault(r, "debit", fill("%d to %d, %s", "%d至%d，%s", r.Debit, r.Credit, r.Phase.Term().EN),
+			glossary.Term{EN: "what the answer and the kind of payment say: " + why, ZH: whyZH})
+		return
 	}
-	same(m, r, "credit", int64(r.Credit), int64(account))
-	want := ledger.Pending
-	if s.upload {
-		want = ledger.Single
+	if r.Debit == 0 {
+		return
 	}
-	if r.Phase != want {
-		m.fault(r, "phase", r.Phase.Term(), want.Term())
-	}
+	a.merchantOf(m, r)
+	sign := -schemeSign(r)
 	if r.Phase == ledger.Single {
 		s.posted = true
 		m.book(r.Debit, r.Credit, 0, r.Amount)
-		m.posted += r.Amount
+		m.posted += sign * r.Amount
 		return
 	}
 	s.hold = true
 	m.book(r.Debit, r.Credit, r.Amount, 0)
-	m.held += r.Amount
+	m.held += sign * r.Amount
+}
+
+// merchantOf holds the merchant's account in a row against the one that the terminal's first row named.
+func (a *auditor) merchantOf(m *member, r *journal.Row) {
+	field, found := "credit", r.Credit
+	if schemeSign(r) > 0 {
+		field, found = "debit", r.Debit
+	}
+	if isCash(found) {
+		found = found - firstCash + firstMerchant
+	}
+	account, known := a.merchant[r.Terminal]
+	if !known {
+		account, a.merchant[r.Terminal] = found, found
+	}
+	same(m, r, field, int64(found), int64(account))
+}
+
+// cardDeclined is the answer to an advice by which the card took its payment back.
+func (a *auditor) cardDeclined(m *member, r *journal.Row, s *side, approved bool) {
+	original := a.cases.byJoin[a.join(string(r.Note))]
+	if original == nil || original.sides[theAcquirers].begin == 0 {
+		original = a.recall(m, m.find(string(r.Note)))
+	}
+	if original == nil || s.business != businessLastWord || !approved || !original.sides[theAcquirers].hold {
+		m.fault(r, "resolves", number(r.Resolves), fill("a hold that stands", "仍在的冻结"))
+		return
+	}
+	o := &original.sides[theAcquirers]
+	o.hold = false
+	m.release(r, o.amount, acquirerScheme, int64(a.merchant[r.Terminal]))
+	a.settle(original)
 }
 
 // endMark behind the key of a payment is the key of the row that ends it at an acquirer, and of its answer at a switch.
@@ -321,6 +380,10 @@ func (a *auditor) undoClaim(m *member, r *journal.Row, s *side) {
 		return
 	}
 	s.hold = false
+	if cashBusiness(s.business) {
+		m.cash(r, s)
+		return
+	}
 	m.release(r, s.amount, acquirerScheme, int64(a.merchant[r.Terminal]))
 }
 
@@ -397,7 +460,15 @@ func (a *auditor) route(m *member, r *journal.Row, j join) {
 		}
 	case journal.Reversed:
 		a.passReversal(m, r, j)
+	case journal.ScriptReported:
+		m.noticed[j.key] = true
+		if hasReceiver(r) {
+			m.notices[j.key] = r.Seq
+		}
 	case journal.Acknowledged:
+		if m.heardRow(r) {
+			return
+		}
 		p := a.cases.byJoin[j.payment]
 		if p == nil || !p.sides[theSwitches].known() {
 			p = a.recall(m, m.find(r.Payment))
@@ -429,9 +500,11 @@ func (a *auditor) forward(m *member, r *journal.Row, j join) {
 		a.settle(p)
 		return
 	}
-	if a.start(p, m, r, isOpen) == nil {
+	s := a.start(p, m, r, isOpen)
+	if s == nil {
 		return
 	}
+	s.business = businessOfSwitch(r)
 	from, to, ok := parties(r.Note)
 	if !ok || to == "" || len(r.Key) == networkKeyChars && r.Key[forwarderAt:networkKeyChars-1] != institutionField(from) {
 		m.fault(r, "note", quoted(from+" → "+to), fill("the acquirer of the key and an issuer", "键中的收单行与发卡行"))

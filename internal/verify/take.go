@@ -327,6 +327,8 @@ const (
 	institutionAt    = 16
 	forwarderAt      = 27
 	classPayment     = '2'
+	classSettlement  = '5'
+	classNotice      = '6'
 	classReversal    = '4'
 	traceModulus     = 999_999
 )

@@ -98,6 +98,18 @@ func Respond(m Message, a Answer) Message {
 		r := new(ScriptNoticeResponse)
 		m.respond(&a, &r.Payment)
 		return r
+	case *SettlementRequest:
+		r := new(SettlementResponse)
+		m.respond(&a, &r.Payment)
+		return r
+	case *BatchUpload:
+		r := new(BatchUploadResponse)
+		m.respond(&a, &r.Payment)
+		return r
+	case *TokenRequest:
+		r := new(TokenResponse)
+		m.respond(&a, &r.Payment)
+		return r
 	case *NetworkRequest:
 		return m.Answer(a.Response)
 	}

@@ -35,6 +35,7 @@ var bindings = [...]binding{
 	{number: fieldExpiry, put: putExpiry, take: takeExpiry},
 	{number: fieldSettlement, text: func(p *Payment) *string { return &p.SettlementDate }, check: isDate[[]byte]},
 	{number: fieldMerchantType, text: func(p *Payment) *string { return &p.MerchantType }},
+	{number: fieldCountry, text: func(p *Payment) *string { return &p.Country }},
 	{number: fieldEntryMode, text: func(p *Payment) *string { return (*string)(&p.EntryMode) }},
 	{number: fieldCardSequence, text: func(p *Payment) *string { return &p.CardSequence }},
 	{number: fieldCondition, text: func(p *Payment) *string { return &p.Condition }},

@@ -43,7 +43,13 @@ func (w *workspace) decode(d Dialect, body []byte) (Message, error) {
 	} else if err := w.takeNetwork(d, networkOf(m), wire); err != nil {
 		return nil, err
 	}
-	return m, ruleFor(d, wire, kind).check(&w.message)
+	if err := ruleFor(d, wire, kind).check(&w.message); err != nil {
+		return m, err
+	}
+	if c, ok := m.(interface{ check() error }); ok {
+		return m, c.check()
+	}
+	return m, nil
 }
 
 // typeOf gives the types of payments, which come by the million, without new memory.
@@ -82,6 +88,18 @@ func messageOf(d Dialect, wire MTI) Message {
 		return &ScriptNotice{}
 	case TypeScriptNoticeReply:
 		return &ScriptNoticeResponse{}
+	case TypeTokenRequest:
+		return &TokenRequest{}
+	case TypeTokenResponse:
+		return &TokenResponse{}
+	case TypeSettlementRequest:
+		return &SettlementRequest{}
+	case TypeSettlementResponse:
+		return &SettlementResponse{}
+	case TypeBatchUpload:
+		return &BatchUpload{}
+	case TypeBatchUploadReply:
+		return &BatchUploadResponse{}
 	case TypeNetworkRequest, TypeNetworkAdvice:
 		return &NetworkRequest{MTI: wire}
 	case TypeNetworkResponse, TypeNetworkAdviceReply:

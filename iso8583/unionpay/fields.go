@@ -20,6 +20,7 @@ const (
 	fieldExpiry         = 14
 	fieldSettlement     = 15
 	fieldMerchantType   = 18
+	fieldCountry        = 19
 	fieldEntryMode      = 22
 	fieldCardSequence   = 23
 	fieldCondition      = 25
@@ -117,6 +118,7 @@ var fieldRows = [...]fieldRow{
 	{fieldExpiry, both, numeric, fixed, 4, 4, true, glossary.Term{EN: "expiry date", ZH: "卡有效期"}},
 	{fieldSettlement, both, numeric, fixed, 4, 4, false, glossary.Term{EN: "settlement date", ZH: "清算日期"}},
 	{fieldMerchantType, atSwitch, numeric, fixed, 4, 4, false, glossary.Term{EN: "merchant type", ZH: "商户类型"}},
+	{fieldCountry, atSwitch, numeric, fixed, 3, 3, false, glossary.Term{EN: "acquirer's country", ZH: "受理机构国家代码"}},
 	{fieldEntryMode, both, numeric, fixed, 3, 3, false, glossary.Term{EN: "entry mode", ZH: "服务点输入方式码"}},
 	{fieldCardSequence, both, numeric, fixed, 3, 3, false, glossary.Term{EN: "card sequence number", ZH: "卡序列号"}},
 	{fieldCondition, both, numeric, fixed, 2, 2, false, glossary.Term{EN: "condition code", ZH: "服务点条件码"}},

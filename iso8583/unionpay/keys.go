@@ -101,6 +101,16 @@ func OriginalOf(m Message) *Original {
 	return o
 }
 
+// OriginalAt is what field 90 says of the payment with a NetworkKey and a type; nil when the key is none.
+func OriginalAt(key string, t MTI) *Original {
+	const stanAt, acquirerAt, forwarderAt, classAt = 10, 16, 16 + maxInstitution, 16 + 2*maxInstitution
+	if len(key) != classAt+1 || t.Class() != key[classAt] || !isDigits(key[:classAt], classAt) {
+		return nil
+	}
+	return &Original{Type: t, STAN: parseNumber([]byte(key[stanAt:acquirerAt])), TransmissionTime: key[:stanAt],
+		Acquirer: key[acquirerAt:forwarderAt], Forwarder: key[forwarderAt:classAt]}
+}
+
 // ContentHash is SHA-256, cut to 16 bytes, over the type and every field except MAC and PIN block, which change
 // when keys do: a repeat has the hash of the first message. It does not depend on the dialect, but fields that a
 // dialect does not carry are not in what was received.

@@ -40,10 +40,14 @@ const (
 	TypeFinancialResponse     MTI = "0210"
 	TypeFinancialAdvice       MTI = "0220"
 	TypeFinancialAdviceReply  MTI = "0230"
+	TypeBatchUpload           MTI = "0320"
+	TypeBatchUploadReply      MTI = "0330"
 	TypeReversalRequest       MTI = "0400"
 	TypeReversalResponse      MTI = "0410"
 	TypeReversalAdvice        MTI = "0420"
 	TypeReversalAdviceReply   MTI = "0430"
+	TypeSettlementRequest     MTI = "0500"
+	TypeSettlementResponse    MTI = "0510"
 	TypeScriptNotice          MTI = "0620"
 	TypeScriptNoticeReply     MTI = "0630"
 	TypeNetworkRequest        MTI = "0800"
@@ -52,7 +56,7 @@ const (
 	TypeNetworkAdviceReply    MTI = "0830"
 )
 
-// Class is the second digit of the type: '1' authorization, '2' financial, '4' reversal, '6' notice, '8' network.
+// Class is the second digit of the type: '1' authorization, '2' financial, '3' batch upload, '4' reversal, '5' settlement, '6' notice, '8' network.
 func (t MTI) Class() byte {
 	if len(t) != 4 {
 		return '0'
@@ -77,7 +81,8 @@ var ErrUnexpected = errors.New("field does not belong to this message type")
 var ErrContent = iso8583.ErrContent
 
 // Message is one of *FinancialRequest, *FinancialResponse, *ReversalRequest, *ReversalResponse, *ScriptNotice,
-// *ScriptNoticeResponse, *NetworkRequest and *NetworkResponse.
+// *ScriptNoticeResponse, *SettlementRequest, *SettlementResponse, *BatchUpload, *BatchUploadResponse, *TokenRequest,
+// *TokenResponse, *NetworkRequest and *NetworkResponse.
 type Message interface {
 	// Type is the message's type indicator; a reversal gives 0400 or 0410 in both dialects, see WireType.
 	Type() MTI
@@ -161,6 +166,18 @@ func PaymentOf(m Message) *Payment {
 		return &m.Payment
 	case *ScriptNoticeResponse:
 		return &m.Payment
+	case *TokenRequest:
+		return &m.Payment
+	case *TokenResponse:
+		return &m.Payment
+	case *SettlementRequest:
+		return &m.Payment
+	case *SettlementResponse:
+		return &m.Payment
+	case *BatchUpload:
+		return &m.Payment
+	case *BatchUploadResponse:
+		return &m.Payment
 	}
 	return nil
 }
@@ -200,6 +217,12 @@ func (t MTI) Response() MTI {
 		return TypeReversalAdviceReply
 	case TypeScriptNotice:
 		return TypeScriptNoticeReply
+	case TypeTokenRequest:
+		return TypeTokenResponse
+	case TypeSettlementRequest:
+		return TypeSettlementResponse
+	case TypeBatchUpload:
+		return TypeBatchUploadReply
 	case TypeNetworkRequest:
 		return TypeNetworkResponse
 	case TypeNetworkAdvice:

@@ -22,6 +22,7 @@ type Payment struct {
 	Expiry           pan.Expiry      // field 14
 	SettlementDate   string          // field 15, MMDD
 	MerchantType     string          // field 18, merchant category code, switch only
+	Country          string          // field 19, ISO 3166 number of the acquirer's country, switch only
 	EntryMode        EntryMode       // field 22
 	CardSequence     string          // field 23, three digits
 	Condition        string          // field 25, two digits

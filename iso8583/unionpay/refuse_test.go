@@ -184,7 +184,7 @@ func TestUnknownTypes(t *testing.T) {
 	for _, c := range []struct {
 		d   Dialect
 		mti string
-	}{{Terminal, "0420"}, {Terminal, "0430"}, {Switch, "0400"}, {Switch, "0410"}, {Terminal, "0320"}, {Terminal, "0000"}, {Switch, "1200"},
+	}{{Terminal, "0420"}, {Terminal, "0430"}, {Switch, "0400"}, {Switch, "0410"}, {Switch, "0320"}, {Switch, "0500"}, {Terminal, "0920"}, {Terminal, "0000"}, {Switch, "1200"},
 		{Switch, "0422"}} {
 		b := changed(t, c.d, request(t, c.d), func(raw *iso8583.Message) error {
 			copy(raw.MTI[:], c.mti)
@@ -194,7 +194,7 @@ func TestUnknownTypes(t *testing.T) {
 			t.Errorf("%v %s: %v", c.d, c.mti, err)
 		}
 	}
-	if _, err := Decode(Terminal, unhex(t, "0320 0800000000000000 01")); !errors.Is(err, ErrUnknownType) {
+	if _, err := Decode(Terminal, unhex(t, "0920 0800000000000000 01")); !errors.Is(err, ErrUnknownType) {
 		t.Errorf("unknown type with an undefined field: %v", err)
 	}
 	for name, m := range map[string]Message{

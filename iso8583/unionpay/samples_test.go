@@ -139,6 +139,7 @@ func fullPayment(t testing.TB, d Dialect) Payment {
 		return p
 	}
 	p.TransmissionTime, p.MerchantType, p.Fee, p.Forwarder = "1121155959", "5411", "C00000010", "10000002"
+	p.Country = "446"
 	p.MerchantName, p.Receiver, p.AccountFrom, p.AccountTo = "Corner shop, Macau", "30000001", secretText, secretText
 	p.National = [3]Opaque{"a", "b", "c"}
 	p.Original = &Original{

@@ -248,7 +248,7 @@ func Cells(ctx context.Context, dir, name string) (cells []journal.Cell, waterma
 	return cells, watermark, errors.Join(err, again, store.Close())
 }
 
-// PutCell writes a cell as it is, over one of the same number.
+// PutCell writes a cell as it is, over one of the same number. In the file data ends with a mark.
 func PutCell(dir, name string, c journal.Cell) error {
 	given := fmt.Sprintf("x'%x'", c.Name)
 	if c.Name == [16]byte{} {
@@ -256,5 +256,5 @@ func PutCell(dir, name string, c journal.Cell) error {
 	}
 	return Exec(dir, name, fmt.Sprintf(`UPDATE cell SET seq = %[2]d, name = %[3]s, data = x'%[4]x' WHERE id = %[1]d;
 		INSERT INTO cell (place, id, seq, name, data) SELECT %[1]d, %[1]d, %[2]d, %[3]s, x'%[4]x' WHERE NOT EXISTS (SELECT 1 FROM cell WHERE id = %[1]d)`,
-		c.ID, int64(c.Seq), given, c.Data))
+		c.ID, int64(c.Seq), given, append(slices.Clone(c.Data), 0x80)))
 }

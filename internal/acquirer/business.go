@@ -1,0 +1,139 @@
+package acquirer
+
+import (
+	"slices"
+
+	"tapnet/glossary"
+	"tapnet/internal/ledger"
+	"tapnet/iso8583/unionpay"
+)
+
+// Business is what a terminal's request is about: it decides who owes whom when it is approved, and whether the merchant may do it at all.
+type Business uint8
+
+// The kinds of business. The numbers are stored.
+const (
+	Sale           Business = iota
+	OfflineSale             // the chip has paid: repeated until it is answered, never reversed
+	CardsLastWord           // advice about the second cryptogram of an approved payment, or about one the card declined
+	PurseRefund             // of an offline sale, to the cardholder's account
+	Load                    // of electronic cash, from the designated account
+	LoadOther               // from another account
+	LoadCash                // the merchant has taken cash for it
+	LoadCashVoid            // and gives it back
+	Unload                  // at closing
+	BalanceInquiry          //
+	Unknown        Business = 255
+)
+
+// kindOfBusiness is how a request says what it is [REF 6.1] [REF 5].
+type kindOfBusiness struct {
+	business   Business
+	processing unionpay.ProcessingCode
+	kind       unionpay.MessageType
+	advice     bool
+	name       glossary.Term
+}
+
+var businesses = [...]kindOfBusiness{
+	{Sale, unionpay.ProcessingSale, unionpay.KindSale, false, glossary.Term{EN: "sale", ZH: "消费"}},
+	{OfflineSale, unionpay.ProcessingSale, unionpay.KindOfflineUpload, false, glossary.Term{EN: "offline sale", ZH: "脱机消费"}},
+	{CardsLastWord, unionpay.ProcessingSale, unionpay.KindSale, true, glossary.Term{EN: "the card's last word", ZH: "卡片最终结果通知"}},
+	{PurseRefund, unionpay.ProcessingVoid, unionpay.KindOfflineRefund, true, glossary.Term{EN: "refund of an offline sale", ZH: "脱机退货"}},
+	{Load, unionpay.ProcessingLoad, unionpay.KindLoad, false, glossary.Term{EN: "load", ZH: "指定账户圈存"}},
+	{LoadOther, unionpay.ProcessingLoadOther, unionpay.KindLoadOther, false, glossary.Term{EN: "load from another account", ZH: "非指定账户圈存"}},
+	{LoadCash, unionpay.ProcessingLoadCash, unionpay.KindLoadCash, false, glossary.Term{EN: "cash load", ZH: "现金充值"}},
+	{LoadCashVoid, unionpay.ProcessingLoadCashCancel, unionpay.KindLoadCashCancel, false, glossary.Term{EN: "void of a cash load", ZH: "现金充值撤销"}},
+	{Unload, unionpay.ProcessingUnload, unionpay.KindUnload, false, glossary.Term{EN: "unload", ZH: "圈提"}},
+	{BalanceInquiry, unionpay.ProcessingBalance, unionpay.KindBalance, false, glossary.Term{EN: "balance inquiry", ZH: "余额查询"}},
+}
+
+// Term names the business.
+func (b Business) Term() glossary.Term {
+	for _, row := range businesses {
+		if row.business == b {
+			return row.name
+		}
+	}
+	return glossary.Term{EN: "another business", ZH: "其他交易"}
+}
+
+// BusinessOf is what a request is about; Unknown when the acquirer does not do it.
+func BusinessOf(m *unionpay.FinancialRequest) Business {
+	if m.Authorization {
+		return Unknown
+	}
+	for _, row := range businesses {
+		if row.processing == m.Processing && row.kind == m.Info.MessageType && row.advice == m.Advice {
+			return row.business
+		}
+	}
+	return Unknown
+}
+
+// persists tells a request of which the sender cannot take back what it tells: it is never reversed but repeated until it is answered [REF 5].
+func persists(m *unionpay.FinancialRequest) bool {
+	return m.Advice || m.Info.MessageType == unionpay.KindOfflineUpload
+}
+
+// persists is the same of what a row says.
+func (b Business) persists() bool { return b == OfflineSale || b == CardsLastWord || b == PurseRefund }
+
+// names tells a business that is about an earlier payment of the same terminal, which it must name.
+func (b Business) names() bool { return b == LoadCashVoid || b == PurseRefund }
+
+// changesPurse tells a business whose money moves for good when the terminal knows what the chip made of the answer.
+func (b Business) changesPurse() bool { return b == LoadCash || b == LoadCashVoid }
+
+// money is what an approval of the business moves between the acquirer's own accounts; nothing when it only passes on: a load is between the cardholder and the
+// bank, and no merchant is paid for it.
+func (b Business) money(merchant, cash ledger.Account) (debit, credit ledger.Account, phase ledger.Phase) {
+	switch b {
+	case Sale:
+		return AccountScheme, merchant, ledger.Pending
+	case OfflineSale:
+		return AccountScheme, merchant, ledger.Single
+	case PurseRefund:
+		return merchant, AccountScheme, ledger.Single
+	case LoadCash: // the merchant has the cash and owes it
+		return cash, AccountScheme, ledger.Pending
+	case LoadCashVoid:
+		return AccountScheme, cash, ledger.Pending
+	}
+	return 0, 0, ledger.Single
+}
+
+// CategoryRule says what merchants of some categories may do. Rules are asked in order; the first that names the category counts, and one without categories
+// counts for all.
+type CategoryRule struct {
+	Categories []string // merchant category codes, field 18
+	May        []Business
+}
+
+var (
+	everyday = []Business{Sale, OfflineSale, CardsLastWord, PurseRefund, BalanceInquiry}
+	loading  = append(slices.Clone(everyday), Load, LoadOther)
+	counter  = append(slices.Clone(loading), LoadCash, LoadCashVoid)
+	branch   = append(slices.Clone(counter), Unload)
+)
+
+// DefaultRules are the practice of the trade: cash becomes electronic cash only at banks and their agents, a purse is closed only at a bank's counter, and
+// nobody loads a purse where money is gambled. Sources name the rule, not the codes: the list is ours.
+func DefaultRules() []CategoryRule {
+	return []CategoryRule{
+		{Categories: []string{"6010", "6012"}, May: branch},                  // banks' counters
+		{Categories: []string{"4829", "6011", "6050", "6540"}, May: counter}, // transfer agents, cash machines, top-up agents
+		{Categories: []string{"7995", "7800", "7801", "7802"}, May: everyday},
+		{May: loading},
+	}
+}
+
+// may reports whether merchants of a category do this business.
+func may(rules []CategoryRule, category string, b Business) bool {
+	for _, rule := range rules {
+		if len(rule.Categories) == 0 || slices.Contains(rule.Categories, category) {
+			return slices.Contains(rule.May, b)
+		}
+	}
+	return false
+}

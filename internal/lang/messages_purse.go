@@ -1,0 +1,40 @@
+package lang
+
+import "tapnet/glossary"
+
+// purseHelp is the help of the commands about a card's purse.
+var purseHelp = []HelpText{
+	{"card_load", glossary.Term{EN: "Load the purse of a card: at a till, with the bank's script.", ZH: "电子现金圈存：在终端插卡，由发卡行脚本写卡。"}},
+	{"card_unload", glossary.Term{EN: "Take everything out of the purse, for closing the card.", ZH: "电子现金圈提（销卡前）。"}},
+	{"card_log", glossary.Term{EN: "Show what the chip remembers: payments from its purse, and loads.", ZH: "显示卡内记录：电子现金消费与圈存。"}},
+	{"card_lost", glossary.Term{EN: "Report a card lost: the account is blocked, the purse cannot be.", ZH: "挂失：账户止付，电子现金不可挂失。"}},
+	{"card_lost_stolen", glossary.Term{EN: "It was stolen.", ZH: "卡片被盗。"}},
+	{"card_payout", glossary.Term{EN: "Pay out a purse that was unloaded, and close the card.", ZH: "返还已圈提的余额并销卡。"}},
+}
+
+// purseExamples are the example lines of these commands.
+var purseExamples = map[string][]Example{
+	"card load": {
+		{"tapnet card load --card he --amount 50.00 --pin -", glossary.Term{EN: "from the card's own account", ZH: "从本卡账户圈存"}},
+		{"tapnet card load --card he --amount 50.00 --from wang --pin -", glossary.Term{EN: "from another card's account", ZH: "从另一张卡的账户圈存"}},
+	},
+	"card log":  {{"tapnet card log he", glossary.Term{EN: "ten payments and ten loads at most", ZH: "各不超过十笔"}}},
+	"card lost": {{"tapnet card lost he", glossary.Term{EN: "says what is safe and what is not", ZH: "说明哪些资金安全、哪些不安全"}}},
+}
+
+// The words of these commands.
+var (
+	PurseHolds    = glossary.Term{EN: "purse of %s: %s", ZH: "%s的电子现金：%s"}
+	PurseNone     = glossary.Term{EN: "%s has no electronic cash", ZH: "%s没有电子现金"}
+	PurseLoads    = glossary.Term{EN: "loads", ZH: "圈存记录"}
+	PursePayments = glossary.Term{EN: "payments", ZH: "消费记录"}
+	PurseNothing  = glossary.Term{EN: "none", ZH: "无"}
+	LossBlocked   = glossary.Term{EN: "%s %s: the account is blocked", ZH: "%s %s：账户已止付"}
+	LossRefused   = glossary.Term{EN: "%s was not reported", ZH: "%s未能挂失"}
+	LossAtRisk    = glossary.Term{EN: "at most %s can still be spent from the chip", ZH: "卡内最多仍有%s可被使用"}
+	LossPurse     = glossary.Term{EN: "Purse", ZH: "电子现金"}
+	LossRisk      = glossary.Term{EN: "At risk", ZH: "风险"}
+	PaidOut       = glossary.Term{EN: "%s: paid out and closed, %s on the account", ZH: "%s：已返还并销卡，账户余额%s"}
+	PayOutNot     = glossary.Term{EN: "%s: nothing was paid out", ZH: "%s：未返还"}
+	PayOutNext    = glossary.Term{EN: "tapnet card unload --card NAME, then wait", ZH: "先执行tapnet card unload --card NAME，再等待"}
+)

@@ -1,0 +1,65 @@
+package unionpay
+
+import (
+	"fmt"
+	"strings"
+
+	"tapnet/tlv"
+)
+
+// KeyMethod is how a terminal without shared working keys derives the key of one transaction [X9.24].
+type KeyMethod byte
+
+// The methods. The zero value: none.
+const (
+	KeyTDES     KeyMethod = 1 // part 1, triple DES: serial number of 10 bytes
+	KeyAES      KeyMethod = 2 // part 3, AES, with a triple DES working key: serial number of 12 bytes
+	KeyAESShort KeyMethod = 3 // the same with the serial number in its form of 10 bytes
+)
+
+// KeySerial names the key under which field 52 is enciphered: method and key serial number. It is no secret.
+type KeySerial struct {
+	method KeyMethod
+	serial string
+}
+
+// keySerialTag holds method 1 ‖ key serial number 10 or 12 in field 59. The sources carry no key serial number at all: place and tag are ours.
+const keySerialTag tlv.Tag = 0xC0
+
+// NewKeySerial checks method and length. The error wraps ErrContent.
+func NewKeySerial(method KeyMethod, serial []byte) (KeySerial, error) {
+	want := map[KeyMethod]int{KeyTDES: 10, KeyAES: 12, KeyAESShort: 10}[method]
+	if want == 0 || len(serial) != want {
+		return KeySerial{}, fmt.Errorf("key serial number of %d bytes for method %d: %w", len(serial), method, ErrContent)
+	}
+	return KeySerial{method, string(serial)}, nil
+}
+
+// IsZero reports whether there is none: the key is the one of the session.
+func (k KeySerial) IsZero() bool { return k.method == 0 }
+
+// Method is how the key is derived.
+func (k KeySerial) Method() KeyMethod { return k.method }
+
+// Bytes is the serial number.
+func (k KeySerial) Bytes() []byte { return []byte(k.serial) }
+
+// String is the serial number in hexadecimal digits.
+func (k KeySerial) String() string { return strings.ToUpper(fmt.Sprintf("%x", k.serial)) }
+
+// AppendKeySerial puts the serial number behind what field 59 holds already.
+func AppendKeySerial(detail Opaque, k KeySerial) Opaque {
+	return Opaque(tlv.Append([]byte(detail), keySerialTag, append([]byte{byte(k.method)}, k.serial...)))
+}
+
+// KeySerialOf reads it out of field 59: the zero value when there is none. The error wraps ErrContent.
+func KeySerialOf(detail Opaque) (KeySerial, error) {
+	value, found := tlv.Find([]byte(detail), keySerialTag)
+	if !found {
+		return KeySerial{}, nil
+	}
+	if len(value) == 0 {
+		return KeySerial{}, fmt.Errorf("key serial number: %w", ErrContent)
+	}
+	return NewKeySerial(KeyMethod(value[0]), value[1:])
+}
