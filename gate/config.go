@@ -16,9 +16,10 @@ type Direction uint8
 
 // Directions.
 const (
-	In   Direction = iota + 1 // into the paid area
-	Out                       // out of it
-	Ride                      // one tap for a ride: a bus with a flat fare, a ticket machine
+	In      Direction = iota + 1 // into the paid area
+	Out                          // out of it
+	Ride                         // one tap for a ride: a bus with a flat fare, a taxi, a ticket machine
+	Inspect                      // shown to an inspector: nothing opens, and nothing is charged
 	directionEnd
 )
 
@@ -59,13 +60,16 @@ type Rule struct {
 	Prefix     string // digits; empty matches every number
 	Refuse     bool
 	WithoutODA bool // tokens that cannot authenticate offline get one ride on trust until it is approved
+	// Claim: a ride in waits until the back office grants it, which it does once before a first approval. Without a line there is no ride.
+	Claim bool
 }
 
 // Config is one gate. The zero value of each time and limit is its default; Never switches a rule off.
 type Config struct {
 	Device   string       // the name the back office knows it by, 1 to 16 printable ASCII characters
 	Station  uint32       // the back office's number
-	Amount   money.Amount // what a card signs: nothing, or the highest fare
+	Amount   money.Amount // what a card signs: nothing, or the highest fare, or the flat one
+	Highest  money.Amount // what a tap may name in its place, at most: a taxi's meter; zero: none may
 	ChainKey ChainKey     // makes the log's chain
 	Rules    []Rule       // no rule: every number is accepted, and none without authentication
 	Country  uint16       // ISO 3166 number of the gate's country, for the card's usage control
@@ -128,12 +132,13 @@ func (c *Config) withDefaults() {
 }
 
 func (c *Config) check() error {
-	notPrintable := func(r rune) bool { return r <= ' ' || r > '~' }
 	switch {
-	case c.Device == "" || len(c.Device) > MaxDevice || strings.ContainsFunc(c.Device, notPrintable):
+	case !validDevice(c.Device):
 		return fmt.Errorf("device %q is not 1 to %d printable characters", c.Device, MaxDevice)
 	case c.Amount.Currency().IsZero() || c.Amount.Sign() < 0:
 		return errors.New("amount is negative or has no currency")
+	case !c.Highest.IsZero() && (c.Highest.Currency() != c.Amount.Currency() || c.Highest.Sign() < 0):
+		return errors.New("highest amount is negative or in another currency")
 	case c.ChainKey.IsZero():
 		return errors.New("no key for the log")
 	case len(c.Rules) > MaxRules:

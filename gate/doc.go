@@ -8,5 +8,10 @@
 // Replay of the log gives the memory back that the gate had. Records are chained by a keyed hash, so that a changed, dropped or
 // reordered record is found, and carry no card number in clear: the card's data are sealed by the caller.
 //
-// It moves no barrier, holds no files, reads no clock, talks to nobody, computes no fare, and does not run the kernel.
+// Around the decision it holds what a device needs besides, as values and machines. A Chunk is a piece of the log on its way to the back office,
+// authenticated, and known by device and first number. A Courier uploads chunks, fetches lists and reports health: it believes nothing that is not
+// the back office's, takes no step back, and forgets no record without a receipt. Claims make a first ride wait for a grant, where the operator wants
+// that. A Segment lets a purse with the operator's file pay a journey at its end [REF 2.8].
+//
+// It moves no barrier, holds no files, reads no clock, has no line, computes no fare, and does not run the kernel.
 package gate

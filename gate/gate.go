@@ -8,6 +8,7 @@ import (
 	"tapnet/emv"
 	"tapnet/gate/denylist"
 	"tapnet/kernel"
+	"tapnet/money"
 )
 
 // Read is what came of reading a card.
@@ -19,12 +20,17 @@ type Read struct {
 	// Random is the unpredictable number that the reader drew for this tap. The card must have signed this one.
 	Random    [4]byte
 	Direction Direction
+	Amount    money.Amount // that the card was asked to sign; without a currency: that of the configuration
+	Station   uint32       // where the vehicle is; 0: where the configuration says
+	Granted   bool         // the back office granted this ride: see Decision.Claim
 }
 
 // Decision is the answer to a tap. Open only ever is true for a record that is durable.
 type Decision struct {
 	Open   bool
 	Record Record
+	// Claim: shut until the back office grants the ride. The caller asks it, and calls Tap again with the same Read, Granted.
+	Claim bool
 }
 
 // Reason says why.
@@ -101,8 +107,11 @@ func (g *Gate) Tap(r Read, snapshot *denylist.Snapshot, now time.Time) (Decision
 	}
 	record := g.record(TapRecord, now)
 	record.Direction, record.Random = r.Direction, r.Random
-	record.Amount, record.Currency = g.config.Amount.Minor(), uint16(g.config.Amount.Currency().Number())
+	if r.Station != 0 {
+		record.Station = r.Station
+	}
 	t := g.look(&r, snapshot, now)
+	record.Amount, record.Currency = t.amount.Minor(), uint16(t.amount.Currency().Number())
 	record.Reason, record.Flags = t.decide()
 	record.ID, record.Epoch, record.ATC, record.List = t.id, t.epoch, t.atc, t.list()
 	if record.Reason == OK && g.memory.full(record.ID) {
@@ -112,7 +121,8 @@ func (g *Gate) Tap(r Read, snapshot *denylist.Snapshot, now time.Time) (Decision
 	if err != nil {
 		record.Reason = LogFailed
 	}
-	return Decision{Open: record.Reason == OK, Record: record}, err
+	claim := record.Reason == FirstRideOpen && t.rule.Claim && !r.Granted
+	return Decision{Open: record.Reason == OK && r.Direction != Inspect, Record: record, Claim: claim}, err
 }
 
 // write seals what the back office needs and appends the record.
@@ -124,7 +134,8 @@ func (g *Gate) write(record *Record, card emv.Data) error {
 		return err
 	}
 	record.Sequence = g.head.Sequence + 1
-	if record.Reason == OK || record.Reason == DeniedDebt { // a debt may be collected with the data of a tap that was refused
+	// A debt may be collected with the data of a tap that was refused; a card that has paid and was not let in gets its money back.
+	if record.Reason == OK || record.Reason == DeniedDebt || record.Flags.Has(FlagPurse) {
 		sealed, err := g.ports.Sealer.Seal(card.Bytes(), record.additional())
 		if err != nil {
 			return fmt.Errorf("seal the card's data: %w", err)

@@ -90,7 +90,7 @@ func (m *memory) learnTap(r *Record, velocityLimit int) {
 	if genuine && (!s.hasATC || r.ATC > s.atc) {
 		s.hasATC, s.atc = true, r.ATC
 	}
-	if r.Reason != OK {
+	if r.Reason != OK || r.Direction == Inspect {
 		return
 	}
 	s.open, s.at, s.direction = r.Sequence, r.At, r.Direction

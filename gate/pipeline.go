@@ -7,6 +7,7 @@ import (
 	"tapnet/emv"
 	"tapnet/gate/denylist"
 	"tapnet/kernel"
+	"tapnet/money"
 	"tapnet/pan"
 	"tapnet/tlv"
 )
@@ -27,7 +28,10 @@ type tap struct {
 	hasATC    bool
 	id        denylist.ID
 	epoch     denylist.Epoch
+	rule      Rule
+	hasRule   bool
 	onTrust   bool // no authentication, and the rule for its numbers allows that
+	amount    money.Amount
 	entry     denylist.Entry
 	listed    bool
 	stale     bool
@@ -35,7 +39,10 @@ type tap struct {
 
 // look finds everything the rules ask for.
 func (g *Gate) look(r *Read, snapshot *denylist.Snapshot, now time.Time) *tap {
-	t := &tap{config: &g.config, read: r, snapshot: snapshot, now: now}
+	t := &tap{config: &g.config, read: r, snapshot: snapshot, now: now, amount: g.config.Amount}
+	if !r.Amount.Currency().IsZero() {
+		t.amount = r.Amount
+	}
 	o := &r.Outcome
 	t.number, t.hasNumber = o.PAN()
 	t.expiry, t.hasExpiry = o.Expiry()
@@ -47,8 +54,8 @@ func (g *Gate) look(r *Read, snapshot *denylist.Snapshot, now time.Time) *tap {
 	}
 	t.id, t.epoch = ids.Credential(t.number, o.Sequence(), t.expiry), ids.Epoch()
 	t.known = g.memory.find(t.id)
-	rule, found := g.config.rule(t.number)
-	t.onTrust = found && rule.WithoutODA && o.ODA.Status == kernel.ODANotPerformed
+	t.rule, t.hasRule = g.config.rule(t.number)
+	t.onTrust = t.rule.WithoutODA && o.ODA.Status == kernel.ODANotPerformed
 	if snapshot != nil && matches {
 		t.search(ids)
 	}
@@ -203,13 +210,22 @@ func (t *tap) authentic() Reason {
 // signedHere: number, amount and currency are those of this gate and this tap, so that nothing read elsewhere opens it.
 func (t *tap) signedHere() Reason {
 	d := &t.read.Outcome.Data
-	amount, err := t.config.Amount.BCD()
+	amount, err := t.amount.BCD()
 	currency := packedCountry(uint16(t.config.Amount.Currency().Number()))
-	if err != nil || !bytes.Equal(d.Get(emv.TagAmount), amount[:]) || !bytes.Equal(d.Get(emv.TagCurrency), currency) ||
+	if err != nil || !t.allowed() || !bytes.Equal(d.Get(emv.TagAmount), amount[:]) || !bytes.Equal(d.Get(emv.TagCurrency), currency) ||
 		!bytes.Equal(d.Get(emv.TagUnpredictableNumber), t.read.Random[:]) {
 		return WrongAmount
 	}
 	return 0
+}
+
+// allowed reports whether an amount that the tap names is one this device may take.
+func (t *tap) allowed() bool {
+	if t.amount == t.config.Amount {
+		return true
+	}
+	highest := t.config.Highest
+	return !highest.IsZero() && t.amount.Currency() == highest.Currency() && t.amount.Sign() >= 0 && t.amount.Minor() <= highest.Minor()
 }
 
 // leaves reports whether the rider is already inside: whoever owes a fare is let out, and the back office knows.
@@ -234,8 +250,7 @@ func (t *tap) fresh() Reason {
 
 // accepted: the rule for the number, and what the card did about the money.
 func (t *tap) accepted() Reason {
-	rule, found := t.config.rule(t.number)
-	if found && rule.Refuse || !found && len(t.config.Rules) > 0 || t.purse() && !t.config.Purse {
+	if t.rule.Refuse || !t.hasRule && len(t.config.Rules) > 0 || t.purse() && !t.config.Purse {
 		return NotAccepted
 	}
 	return 0
@@ -244,16 +259,28 @@ func (t *tap) accepted() Reason {
 // purse reports whether the card has paid already, with an approval of its own.
 func (t *tap) purse() bool { return t.read.Outcome.Kind == kernel.Approved && !t.read.Outcome.Deferred }
 
+// trusted: a first ride is not approved yet, or is not granted.
 func (t *tap) trusted() Reason {
-	if t.onTrust && t.known != nil && !t.leaves() && within(t.known.trusted, t.now, t.config.FirstRideWait) {
+	switch {
+	case t.leaves() || t.inspected():
+		return 0
+	case t.rule.Claim && !t.purse() && !t.read.Granted:
+		return FirstRideOpen
+	case t.onTrust && !t.read.Granted && t.known != nil && within(t.known.trusted, t.now, t.config.FirstRideWait):
 		return FirstRideOpen
 	}
 	return 0
 }
 
-// passBack: the last tap that opened was in the same direction, a moment or some minutes ago.
+// inspected: an inspector looks at the card, nobody wants to pass.
+func (t *tap) inspected() bool { return t.read.Direction == Inspect }
+
+// passBack: the last tap that opened was in the same direction, a moment or some minutes ago. Whoever pays each ride at the gate, out of a purse,
+// may pay for others.
 func (t *tap) passBack() Reason {
 	switch {
+	case t.inspected() || t.paid():
+		return 0
 	case t.known == nil || t.known.open == 0 || t.known.direction != t.read.Direction:
 		return 0
 	case within(t.known.at, t.now, t.config.DoubleTap):
@@ -272,7 +299,13 @@ func (t *tap) counter() Reason {
 	return 0
 }
 
+// paid: this card's ride is paid already, and the gate takes that.
+func (t *tap) paid() bool { return t.purse() && t.config.Purse }
+
 func (t *tap) velocity() Reason {
+	if t.inspected() || t.paid() {
+		return 0
+	}
 	if t.known != nil && t.known.count(t.now, t.config.VelocityWindow) >= t.config.VelocityLimit {
 		return TooOften
 	}

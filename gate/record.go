@@ -163,6 +163,21 @@ func (r *Record) additional() []byte {
 // Additional is what a Sealer was given beside the card's data, for whoever opens them.
 func (r *Record) Additional() []byte { return r.additional() }
 
+// MaxRecord is the longest record, in bytes: what a loss of power may tear off.
+const MaxRecord = maxRecord
+
+// RecordLength is the length in bytes of the record that begins with b; 0 when none begins there. b may be shorter than the record.
+func RecordLength(b []byte) int { return recordLength(b) }
+
+// ParseRecord reads one whole record of a log, and its link. It verifies nothing: Verify does. Sealed aliases b.
+func ParseRecord(b []byte) (Record, Link, error) {
+	if n := recordLength(b); n == 0 || n != len(b) {
+		return Record{}, Link{}, fmt.Errorf("%d bytes: %w", len(b), ErrRecord)
+	}
+	r, err := parseRecord(b[:len(b)-chainBytes])
+	return r, Link(b[len(b)-chainBytes:]), err
+}
+
 // recordLength is the length that the beginning of a record names; 0 when the bytes are no beginning.
 func recordLength(b []byte) int {
 	if len(b) < atSequence || string(b[:len(recordMagic)]) != recordMagic {

@@ -2,7 +2,6 @@ package denylist
 
 import (
 	"bytes"
-	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"encoding/binary"
@@ -21,7 +20,7 @@ const MaxEntries = 1 << 25
 
 // The image, all numbers little endian: the header, its signature, the sorted hashes, what each stands for, the filter.
 const (
-	baseMagic = "TNDLBAS1"
+	baseMagic = "TNDLBAS2"
 
 	atEpoch         = 8
 	atSequence      = 16
@@ -118,21 +117,13 @@ func BuildBase(entries []Entry, info Info, chain Digest, signer crypto.Signer) (
 	}
 	sortEntries(entries)
 	entries = slices.CompactFunc(entries, func(a, b Entry) bool { return a.hash == b.hash }) // the strongest is the first
-	built, err := buildFilter(entries)
+	image, err := assemble(entries)
 	if err != nil {
 		return nil, err
 	}
-	image := make([]byte, headerBytes+bodyBytes(len(entries), len(built.Fingerprints)))
-	fillBody(image[headerBytes:], entries, built.Fingerprints)
 	copy(image, baseMagic)
 	info.put(image, atEpoch, atSequence, atCreated, atNotAfter)
-	binary.LittleEndian.PutUint64(image[atCount:], uint64(len(entries)))
 	copy(image[atChain:], chain[:])
-	binary.LittleEndian.PutUint64(image[atSeed:], built.Seed)
-	binary.LittleEndian.PutUint32(image[atSegmentLength:], built.SegmentLength)
-	binary.LittleEndian.PutUint32(image[atSegmentCount:], built.SegmentCount)
-	digest := sha256.Sum256(image[headerBytes:])
-	copy(image[atDigest:], digest[:])
 	id := signerID(key)
 	copy(image[atSigner:], id[:])
 	signature, err := sign(signer, purposeBase, image[:atSignature])
@@ -143,19 +134,46 @@ func BuildBase(entries []Entry, info Info, chain Digest, signer crypto.Signer) (
 	return image, nil
 }
 
+// assemble makes the image but for what names it: the body, its digest, and the shape of the filter. The filter takes most of the time, so
+// the exact set is written and hashed beside it.
+func assemble(entries []Entry) ([]byte, error) {
+	type made struct {
+		filter xorfilter.BinaryFuse[uint16]
+		err    error
+	}
+	done := make(chan made, 1)
+	go func() {
+		built, err := buildFilter(entries)
+		done <- made{built, err}
+	}()
+	exact := headerBytes + len(entries)*(hashBytes+meaningBytes)
+	image := make([]byte, exact, exact+(len(entries)+len(entries)/4+slotsInAnyway)*fingerprintBytes)
+	fillExact(image[headerBytes:], entries)
+	hash := sha256.New()
+	hash.Write(image[headerBytes:])
+	built := <-done
+	if built.err != nil {
+		return nil, built.err
+	}
+	image = appendFingerprints(image, built.filter.Fingerprints)
+	hash.Write(image[exact:])
+	hash.Sum(image[atDigest:atDigest])
+	binary.LittleEndian.PutUint64(image[atCount:], uint64(len(entries)))
+	binary.LittleEndian.PutUint64(image[atSeed:], built.filter.Seed)
+	binary.LittleEndian.PutUint32(image[atSegmentLength:], built.filter.SegmentLength)
+	binary.LittleEndian.PutUint32(image[atSegmentCount:], built.filter.SegmentCount)
+	return image, nil
+}
+
 func bodyBytes(entries, slots int) int {
 	return entries*(hashBytes+meaningBytes) + slots*fingerprintBytes
 }
 
-func fillBody(body []byte, entries []Entry, fingerprints []uint16) {
+func fillExact(body []byte, entries []Entry) {
 	meanings := body[len(entries)*hashBytes:]
 	for i, e := range entries {
 		binary.LittleEndian.PutUint64(body[i*hashBytes:], e.hash)
 		putMeaning(meanings[i*meaningBytes:], e)
-	}
-	slots := meanings[len(entries)*meaningBytes:]
-	for i, f := range fingerprints {
-		binary.LittleEndian.PutUint16(slots[i*fingerprintBytes:], f)
 	}
 }
 
@@ -182,45 +200,6 @@ func buildFilter(entries []Entry) (xorfilter.BinaryFuse[uint16], error) {
 		return xorfilter.BinaryFuse[uint16]{}, fmt.Errorf("build the filter: %w", err)
 	}
 	return *built, nil
-}
-
-// sortEntries sorts by hash, the strongest first. Hashes are spread evenly, so that their leading bits put them nearly in place.
-func sortEntries(entries []Entry) {
-	compare := func(a, b Entry) int {
-		if c := cmp.Compare(a.hash, b.hash); c != 0 {
-			return c
-		}
-		switch {
-		case a.outranks(b):
-			return -1
-		case b.outranks(a):
-			return 1
-		}
-		return 0
-	}
-	const fewEntries = 1 << 12
-	if len(entries) < fewEntries {
-		slices.SortFunc(entries, compare)
-		return
-	}
-	const shift = 64 - 16
-	starts := make([]int, 1<<16+1)
-	for i := range entries {
-		starts[entries[i].hash>>shift+1]++
-	}
-	for i := range 1 << 16 {
-		starts[i+1] += starts[i]
-	}
-	next, sorted := slices.Clone(starts), make([]Entry, len(entries))
-	for i := range entries {
-		bucket := entries[i].hash >> shift
-		sorted[next[bucket]] = entries[i]
-		next[bucket]++
-	}
-	for i := range 1 << 16 {
-		slices.SortFunc(sorted[starts[i]:starts[i+1]], compare)
-	}
-	copy(entries, sorted)
 }
 
 // baseShape is what a verified header says about the body.
@@ -359,7 +338,7 @@ func (b *Base) Info() Info { return b.info }
 func (b *Base) Len() int { return b.count }
 
 // FilterBytes is the size of the filter.
-func (b *Base) FilterBytes() int { return len(b.filter.slots) }
+func (b *Base) FilterBytes() int { return len(b.filter.low) + len(b.filter.high) }
 
 func (b *Base) hash(i int) uint64 { return binary.LittleEndian.Uint64(b.hashes[i*hashBytes:]) }
 

@@ -185,6 +185,21 @@ func OpenDelta(b []byte, trust Trust) (*Delta, error) {
 	return d, nil
 }
 
+// SplitDelta cuts the first delta off deltas that stand one behind the other. It checks its length alone.
+func SplitDelta(b []byte) (first, rest []byte, err error) {
+	if len(b) < deltaHeader {
+		return nil, nil, ErrTruncated
+	}
+	n, err := deltaLength(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(b) < n {
+		return nil, nil, ErrTruncated
+	}
+	return b[:n], b[n:], nil
+}
+
 // ReadDelta reads one delta from a stream, and nothing behind it. io.EOF as it is says that the stream ended before it. It takes up to
 // 1 MB on the word of an unverified header.
 func ReadDelta(r io.Reader, trust Trust) (*Delta, error) {

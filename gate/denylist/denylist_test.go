@@ -260,10 +260,7 @@ func TestFilterIsTheLibrarys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var slots []byte
-		for _, f := range built.Fingerprints {
-			slots = binary.LittleEndian.AppendUint16(slots, f)
-		}
+		slots := appendFingerprints(nil, built.Fingerprints)
 		f := newFilter(slots, built.Seed, built.SegmentLength, built.SegmentCount)
 		for _, k := range keys {
 			if !f.mayContain(k) {

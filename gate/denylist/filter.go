@@ -1,13 +1,12 @@
 package denylist
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "math/bits"
 
-// filter asks a binary fuse filter that stays in its image: the library that builds it wants the fingerprints as a slice of its own.
+// filter asks a binary fuse filter that stays in its image: the library that builds it wants the fingerprints as a slice of its own. The low
+// bytes of all fingerprints stand in front of the high ones: of 256 hashes that are not listed, 255 are cleared by the low bytes, and half the
+// memory stays in the processor's cache.
 type filter struct {
-	slots         []byte
+	low, high     []byte
 	seed          uint64
 	segmentLength uint32
 	lengthMask    uint32
@@ -15,7 +14,18 @@ type filter struct {
 }
 
 func newFilter(slots []byte, seed uint64, length, segments uint32) filter {
-	return filter{slots: slots, seed: seed, segmentLength: length, lengthMask: length - 1, firstEnd: length * segments}
+	half := len(slots) / fingerprintBytes
+	return filter{low: slots[:half], high: slots[half:], seed: seed, segmentLength: length, lengthMask: length - 1, firstEnd: length * segments}
+}
+
+func appendFingerprints(b []byte, fingerprints []uint16) []byte {
+	for _, f := range fingerprints {
+		b = append(b, byte(f))
+	}
+	for _, f := range fingerprints {
+		b = append(b, byte(f>>8))
+	}
+	return b
 }
 
 // mix is the finalizer of Murmur 3, which the builder spreads keys with.
@@ -35,9 +45,9 @@ func (f *filter) mayContain(key uint64) bool {
 	first := uint32(start)
 	second := (first + f.segmentLength) ^ uint32(hash>>18)&f.lengthMask
 	third := (first + 2*f.segmentLength) ^ uint32(hash)&f.lengthMask
-	return uint16(hash^hash>>32)^f.at(first)^f.at(second)^f.at(third) == 0
-}
-
-func (f *filter) at(slot uint32) uint16 {
-	return binary.LittleEndian.Uint16(f.slots[int(slot)*fingerprintBytes:])
+	fingerprint := uint16(hash ^ hash>>32)
+	if byte(fingerprint)^f.low[first]^f.low[second]^f.low[third] != 0 {
+		return false
+	}
+	return byte(fingerprint>>8)^f.high[first]^f.high[second]^f.high[third] == 0
 }

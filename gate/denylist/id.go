@@ -26,6 +26,20 @@ func (id ID) IsZero() bool { return id == ID{} }
 // String is the first eight bytes, in hexadecimal: enough to compare two lines of a log.
 func (id ID) String() string { return hex.EncodeToString(id[:8]) }
 
+// MarshalText is the whole ID in hexadecimal.
+func (id ID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (id *ID) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(id) {
+		return fmt.Errorf("id of %d digits: %w", len(text), ErrEntry)
+	}
+	if _, err := hex.Decode(id[:], text); err != nil {
+		return fmt.Errorf("id: %w: %w", ErrEntry, err)
+	}
+	return nil
+}
+
 // Epoch numbers the keys under which IDs are made. A new epoch comes with a new base.
 type Epoch uint32
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +32,7 @@ type Position struct {
 // Snapshot is the list at one moment. It never changes and may be asked by many goroutines.
 type Snapshot struct {
 	base     *Base
-	overlay  map[uint64]Change
+	overlay  overlay
 	position Position
 	info     Info // of the newest part
 }
@@ -48,10 +47,8 @@ func (s *Snapshot) Lookup(hash uint64, on Day) (Entry, bool) {
 }
 
 func (s *Snapshot) entry(hash uint64) (Entry, bool) {
-	if len(s.overlay) > 0 {
-		if c, changed := s.overlay[hash]; changed {
-			return c.entry, c.removal == 0
-		}
+	if c, changed := s.overlay.find(hash); changed {
+		return c.entry, c.removal == 0
 	}
 	return s.base.Lookup(hash)
 }
@@ -72,18 +69,18 @@ func (s *Snapshot) Age(now time.Time) time.Duration { return max(0, now.Sub(s.in
 func (s *Snapshot) Overdue(now time.Time) bool { return now.After(s.info.NotAfter) }
 
 // Changes is the number of hashes that deltas have changed since the base.
-func (s *Snapshot) Changes() int { return len(s.overlay) }
+func (s *Snapshot) Changes() int { return len(s.overlay.changes) }
 
 // Entries gives everything listed on a day, in no order: what the next base is built of.
 func (s *Snapshot) Entries(on Day) []Entry {
-	entries := make([]Entry, 0, s.base.Len()+len(s.overlay))
+	entries := make([]Entry, 0, s.base.Len()+len(s.overlay.changes))
 	s.base.All(func(e Entry) bool {
-		if _, changed := s.overlay[e.hash]; !changed && e.Holds(on) {
+		if _, changed := s.overlay.find(e.hash); !changed && e.Holds(on) {
 			entries = append(entries, e)
 		}
 		return true
 	})
-	for _, c := range s.overlay {
+	for _, c := range s.overlay.changes {
 		if c.removal == 0 && c.entry.Holds(on) {
 			entries = append(entries, c.entry)
 		}
@@ -167,12 +164,8 @@ func (l *List) Apply(d *Delta) error {
 	if err := s.precedes(d); err != nil {
 		return fmt.Errorf("apply delta %d after number %d: %w", d.info.Sequence, s.position.Sequence, err)
 	}
-	overlay := make(map[uint64]Change, len(s.overlay)+len(d.changes))
-	maps.Copy(overlay, s.overlay)
-	for _, c := range d.changes {
-		overlay[c.entry.hash] = c
-	}
-	if len(overlay) > MaxOverlay {
+	overlay := s.overlay.with(d.changes)
+	if len(overlay.changes) > MaxOverlay {
 		return fmt.Errorf("apply delta %d: %w", d.info.Sequence, ErrFull)
 	}
 	l.current.Store(&Snapshot{

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tapnet/card"
+	"tapnet/gate"
+	"tapnet/gate/denylist"
+	"tapnet/glossary"
+	"tapnet/internal/app/operator"
+	"tapnet/internal/app/validator"
+	"tapnet/internal/clock"
+	"tapnet/internal/lang"
+	"tapnet/internal/taplog"
+	"tapnet/money"
+)
+
+type gateCommand struct {
+	Tap   gateTapCommand   `cmd:"" help:"${gate_tap}"`
+	Bench gateBenchCommand `cmd:"" help:"${gate_bench}"`
+	Sim   gateSimCommand   `cmd:"" help:"${gate_sim}"`
+}
+
+type gateTapCommand struct {
+	Station uint32 `required:"" placeholder:"N" help:"${gate_station}"`
+	Dir     string `required:"" enum:"in,out,ride,inspect" placeholder:"in|out|ride|inspect" help:"${gate_dir}"`
+	Card    string `default:"lin" placeholder:"NAME" help:"${gate_card}"`
+	Amount  string `default:"7.00" placeholder:"7.00" help:"${gate_amount}"`
+	Purse   bool   `help:"${gate_purse}"`
+	Claim   bool   `help:"${gate_claim}"`
+	Office  string `placeholder:"URL" help:"${gate_office}"`
+	Device  string `placeholder:"NAME" help:"${gate_device}"`
+	operatorFlag
+}
+
+var gateDirections = map[string]gate.Direction{"in": gate.In, "out": gate.Out, "ride": gate.Ride, "inspect": gate.Inspect}
+
+// gateTap is a tap for a program.
+type gateTap struct {
+	Device       string `json:"device"`
+	Station      uint32 `json:"station"`
+	Direction    string `json:"direction"`
+	Rider        string `json:"rider"`
+	Masked       string `json:"masked"`
+	Open         bool   `json:"open"`
+	Reason       string `json:"reason"`
+	ReasonCode   int    `json:"reason_code"`
+	Next         string `json:"next"`
+	Record       uint64 `json:"record"`
+	Counter      uint16 `json:"card_counter"`
+	ListSequence uint64 `json:"list_sequence"`
+	Flags        uint16 `json:"flags"`
+	Backlog      uint64 `json:"backlog_records"`
+	CutBytes     int    `json:"log_bytes_cut"`
+	ReadingUs    int64  `json:"reading_us"`
+	DecidingUs   int64  `json:"deciding_us"`
+}
+
+// Run taps. The answer is no when the gate stays shut.
+func (c gateTapCommand) Run(ctx context.Context, s *session) (err error) {
+	amount, err := money.Parse(c.Amount, currency)
+	if err != nil || amount.Sign() < 0 {
+		return &problem{code: exitUsage, what: lang.GateAmount, next: lang.Verbatim("tapnet gate tap --help"), err: err}
+	}
+	if c.Station == 0 {
+		return &problem{code: exitUsage, what: lang.GateStation, next: lang.Verbatim("tapnet gate tap --help")}
+	}
+	v, err := c.open(s, amount)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	chip, masked, err := c.rider(s)
+	if err != nil {
+		return err
+	}
+	if err := v.Exchange(ctx); err != nil {
+		return gateProblem(err)
+	}
+	result, err := v.Tap(ctx, card.NewField(chip), gate.Read{Direction: gateDirections[c.Dir]})
+	if err != nil {
+		return gateProblem(err)
+	}
+	if err := v.Exchange(ctx); err != nil {
+		return gateProblem(err)
+	}
+	if result.Reason() != gate.OK {
+		s.code = exitNo
+	}
+	if s.json {
+		return s.printJSON(s.out, c.report(s, v, result, masked))
+	}
+	c.print(s, v, result, masked)
+	return nil
+}
+
+func gateProblem(err error) error {
+	return &problem{code: exitEnvironment, what: lang.GateFails, why: lang.Verbatim(err.Error()), next: lang.SeeDoctor, err: err}
+}
+
+// operatorSecret is the file that says that an operator lives in a directory.
+const operatorSecret = "transit.secret"
+
+// secret is the operator's of the data directory, false when there is none: the gate then has keys of its own and no back office.
+func (c gateTapCommand) secret(s *session) (operator.Secret, bool, error) {
+	if _, err := os.Stat(filepath.Join(c.dir(s), operatorSecret)); err != nil {
+		return operator.Secret{}, false, nil
+	}
+	secret, err := operator.OpenSecret(c.dir(s))
+	return secret, err == nil, err
+}
+
+// device is the gate's name: by station, as the city that comes with the program names them.
+func (c gateTapCommand) device(ofOperator bool) string {
+	const letters = 26
+	switch {
+	case c.Device != "":
+		return c.Device
+	case ofOperator && c.Station <= letters:
+		return "gate-" + string(rune('a'+c.Station-1))
+	}
+	return fmt.Sprintf("GATE-%d", c.Station)
+}
+
+// open starts the station's gate from its files. A gate that runs as a device is another process's: this one is for single taps.
+func (c gateTapCommand) open(s *session, amount money.Amount) (*validator.Validator, error) {
+	secret, ofOperator, err := c.secret(s)
+	if err != nil {
+		return nil, gateProblem(err)
+	}
+	device := c.device(ofOperator)
+	home := filepath.Join(c.dir(s), "gates", filepath.Base(device))
+	keys, keysErr := taplog.Dir(home)
+	taps, tapsErr := taplog.Dir(filepath.Join(home, "taps"))
+	lists, listsErr := taplog.Dir(filepath.Join(home, "lists"))
+	authorities, authErr := validator.Authorities()
+	if err := errors.Join(keysErr, tapsErr, listsErr, authErr); err != nil {
+		return nil, gateProblem(err)
+	}
+	o := validator.Options{
+		Gate: gate.Config{Station: c.Station, Amount: amount, Country: countryChina,
+			Rules: []gate.Rule{{Claim: c.Claim}, {Prefix: validator.CloudPrefix, WithoutODA: true, Claim: c.Claim}}},
+		Taps: taps, Lists: lists, CAKeys: authorities, Purse: c.Purse, Name: "METRO", Clock: clock.Real(), Random: rand.Reader,
+	}
+	office := c.Office
+	if ofOperator {
+		err = fillFromOperator(&o, secret, device)
+		if where, findErr := operator.Find(c.dir(s)); findErr == nil && office == "" {
+			office = where.URL
+		}
+	} else {
+		var p validator.Provision
+		if p, err = validator.LoadProvision(keys, device, rand.Reader); err == nil {
+			err = p.Fill(&o, rand.Reader)
+		}
+		office = cmp.Or(office, p.Office)
+	}
+	if err != nil {
+		return nil, gateProblem(err)
+	}
+	if office != "" {
+		o.Line = validator.HTTP{Base: strings.TrimRight(office, "/"), Client: &http.Client{Timeout: gate.DefaultLongTimeout}, Trust: o.Courier.Trust}
+	}
+	v, err := validator.Open(o)
+	if err != nil {
+		return nil, gateProblem(err)
+	}
+	return v, nil
+}
+
+// fillFromOperator gives a gate of a test operator its keys.
+func fillFromOperator(o *validator.Options, secret operator.Secret, device string) error {
+	const epoch = 1 // of the city that comes with the program
+	chain, chainErr := secret.Device(device)
+	ids, idErr := secret.IDs(epoch)
+	box, boxErr := secret.Box()
+	trust, trustErr := denylist.NewTrust(secret.Signer().Public().(ed25519.PublicKey)) //nolint:forcetypeassert // of that kind by its type
+	o.Gate.Device, o.Gate.ChainKey, o.IDs, o.Sealer, o.Courier.Trust = device, chain, []gate.Identifier{ids}, box, trust
+	return errors.Join(chainErr, idErr, boxErr, trustErr)
+}
+
+// countryChina is the number of the gates' country [ISO 3166].
+const countryChina = 156
+
+func (c gateTapCommand) rider(s *session) (*card.Card, string, error) {
+	disk, err := taplog.Dir(filepath.Join(c.dir(s), "gates", "riders"))
+	if err != nil {
+		return nil, "", gateProblem(err)
+	}
+	chip, issued, err := validator.Card(c.Card, disk, rand.Reader)
+	if errors.Is(err, validator.ErrUnknownRider) {
+		var names []string
+		for _, r := range validator.Riders() {
+			names = append(names, r.Name)
+		}
+		return nil, "", &problem{code: exitUsage, what: lang.Fill(lang.GateRider, printable(c.Card)),
+			why: lang.Fill(lang.GateRiders, strings.Join(names, ", ")), next: lang.Verbatim("tapnet gate tap --help"), err: err}
+	}
+	if err != nil {
+		return nil, "", gateProblem(err)
+	}
+	return chip, issued.PAN.Masked(), nil
+}
+
+func (c gateTapCommand) report(s *session, v *validator.Validator, r validator.Result, masked string) gateTap {
+	return gateTap{
+		Device: r.Record.Device, Station: c.Station, Direction: c.Dir, Rider: c.Card, Masked: masked, Open: r.Open, Reason: s.text(r.Reason().Term()),
+		ReasonCode: int(r.Reason()), Next: s.text(r.Reason().Next()), Record: r.Record.Sequence, Counter: r.Record.ATC, ListSequence: r.Record.List,
+		Flags: uint16(r.Record.Flags), Backlog: v.Health().Backlog, CutBytes: v.Started().Cut, ReadingUs: r.Reading.Microseconds(),
+		DecidingUs: r.Deciding.Microseconds(),
+	}
+}
+
+func (c gateTapCommand) print(s *session, v *validator.Validator, r validator.Result, masked string) {
+	if cut := v.Started().Cut; cut > 0 {
+		s.line(s.wrapped(lang.Fill(lang.GateTorn, lang.Int(int64(cut)))))
+	}
+	switch {
+	case r.Open:
+		s.line(s.screen.Mark(true) + " " + s.text(lang.GateOpens, s.text(r.Reason().Term()), c.Station))
+	case r.Reason() == gate.OK:
+		s.line(s.screen.Mark(true) + " " + s.text(lang.GateLooked, c.Card))
+	default:
+		p := &problem{code: exitNo, what: lang.Fill(lang.GateShut, r.Reason().Term()), next: r.Reason().Next()}
+		if r.Outcome.Detail != (glossary.Term{}) {
+			p.why = r.Outcome.Detail
+		}
+		s.explain(s.out, p)
+	}
+	t := &lang.Table{Indent: 2, Gap: 2}
+	t.Row(s.text(lang.TapLabelCard), masked)
+	if r.Reason() == gate.OK {
+		t.Row(s.text(lang.GateLabelODA), s.text(gateODA(r)))
+	}
+	t.Row(s.text(lang.GateLabelLog), s.text(lang.GateRecord, r.Record.Sequence, r.Record.Device))
+	list := lang.GateNoList
+	if snapshot := v.Snapshot(); snapshot != nil {
+		list = lang.Fill(lang.GateList, snapshot.Position().Sequence, lang.Duration(snapshot.Age(s.now()).Round(time.Second)))
+	}
+	t.Row(s.text(lang.GateLabelList), s.text(list))
+	t.Row(s.text(lang.GateLabelTime), s.text(lang.GateTime, s.screen.Fold(lang.Duration(r.Reading.Round(time.Microsecond))),
+		s.screen.Fold(lang.Duration(r.Deciding.Round(time.Microsecond)))))
+	if h := v.Health(); h.Backlog > 0 {
+		t.Row(s.text(lang.GateLabelWait), s.text(lang.GateWaiting, lang.Int(int64(h.Backlog))))
+	}
+	s.table(t)
+}
+
+func gateODA(r validator.Result) glossary.Term {
+	switch {
+	case r.Record.Flags.Has(gate.FlagNoODA):
+		return lang.GateTrust
+	case r.Record.Flags.Has(gate.FlagPurse):
+		return lang.Fill(lang.GatePaid, r.Outcome.ODA.Version)
+	}
+	return lang.Fill(lang.GateODA, r.Outcome.ODA.Version)
+}
