@@ -1,0 +1,140 @@
+package operator
+
+import (
+	"testing"
+	"time"
+
+	"tapnet/gate"
+	"tapnet/internal/acquirer"
+	"tapnet/internal/clock"
+	"tapnet/internal/journal"
+	"tapnet/internal/networktest"
+	"tapnet/internal/transit"
+	"tapnet/internal/transit/transittest"
+	"tapnet/iso8583/unionpay"
+	"tapnet/money"
+)
+
+const (
+	theSwitch   = "00010000"
+	theTerminal = "T0000003"
+	theMerchant = "301000059940003"
+)
+
+// pair is an office and a real acquirer, with a switch that answers by a script.
+type pair struct {
+	testing.TB
+	office, bank *networktest.Rig
+	says         func(*unionpay.FinancialRequest) unionpay.ResponseCode
+}
+
+// carry brings what the office sent to the acquirer, and what comes of it back.
+func (p *pair) carry(sent []networktest.Sent) {
+	p.Helper()
+	for len(sent) > 0 {
+		var next []networktest.Sent
+		for _, s := range sent {
+			for _, out := range p.atBank(theTerminal, s.Message) {
+				next = append(next, p.office.Deliver(transittest.Name, out)...)
+			}
+		}
+		sent = next
+	}
+}
+
+// atBank lets the acquirer take a message, the switch answer, and gives what goes back to the terminal.
+func (p *pair) atBank(from string, m unionpay.Message) (back []unionpay.Message) {
+	for _, out := range p.bank.Deliver(from, m) {
+		if out.To == theTerminal {
+			back = append(back, out.Message)
+			continue
+		}
+		switch m := out.Message.(type) {
+		case *unionpay.FinancialRequest:
+			answer := unionpay.Answer{Response: p.says(m)}
+			if answer.Response.Approved() {
+				answer.AuthCode = "654321"
+			}
+			back = append(back, p.atBank(theSwitch, unionpay.Respond(m, answer))...)
+		case *unionpay.ReversalRequest:
+			back = append(back, p.atBank(theSwitch, unionpay.Respond(m, unionpay.Answer{Response: unionpay.Approved}))...)
+		}
+	}
+	return back
+}
+
+// TestMoneyWithARealAcquirer: what the office believes the acquirer owes is what the acquirer holds for the merchant, after payments, refusals and verifications.
+func TestMoneyWithARealAcquirer(t *testing.T) {
+	morning := time.Date(2026, 11, 23, 8, 0, 0, 0, transittest.Shanghai)
+	manual := clock.NewManual(morning.Add(time.Hour))
+	vault := networktest.NewHSM(t, 5, map[string]string{theTerminal: "t-a", theSwitch: "a-s"})
+	bank, err := acquirer.New(acquirer.Deps{
+		Institution: transittest.Name, Switch: theSwitch, Merchants: []acquirer.Merchant{{ID: theMerchant, Name: "METRO", Category: "4111"}},
+		Terminals: []acquirer.Terminal{{ID: theTerminal, Merchant: theMerchant}}, Vault: vault, PINKey: networktest.PINKey, SealKey: networktest.KeySeal,
+		Calendar: networktest.Shanghai, Currency: 156,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := &transittest.Box{HSM: vault, Key: networktest.KeySeal}
+	profile, _ := transit.ProfileNamed("aggregate")
+	profile.VerifyKind = unionpay.KindSale
+	office, err := transit.New(transit.Deps{
+		Terminal: theTerminal, Merchant: theMerchant, Acquirer: transittest.Name, Vault: vault, SealKey: networktest.KeySeal, Opener: box,
+		IDs: transittest.IDs(t), Signer: transittest.Signer, Devices: map[string]gate.ChainKey{"bus": transittest.ChainKey(t, "bus")},
+		Stations: map[uint32]transit.Place{transittest.Bus: {Service: "bus", Place: "K"}}, Book: transittest.Book(t), Calendar: transittest.Calendar,
+		Currency: money.CNY, Profile: profile,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pair{TB: t}
+	p.office = networktest.NewRig(t, office, journal.NewMemStore(), manual, func(string) unionpay.Dialect { return unionpay.Terminal })
+	p.bank = networktest.NewRig(t, bank, journal.NewMemStore(), manual, func(peer string) unionpay.Dialect {
+		if peer == theSwitch {
+			return unionpay.Switch
+		}
+		return unionpay.Terminal
+	})
+	asked := 0
+	p.says = func(*unionpay.FinancialRequest) unionpay.ResponseCode {
+		if asked++; asked%4 == 0 {
+			return unionpay.InsufficientFunds
+		}
+		return unionpay.Approved
+	}
+	bus := transittest.NewDevice(t, box, "bus", transittest.Bus)
+	for rider := range 6 {
+		bus.Tap(transittest.NewCard(t, rider), gate.Ride, morning.Add(time.Duration(rider)*time.Minute))
+	}
+	if _, ok := p.office.Command(transit.Ingest{Chunk: bus.Chunk(0)}).(transit.Ingested); !ok {
+		t.Fatal("the chunk is refused")
+	}
+	p.carry(p.office.Out)
+	until := func(to time.Time) {
+		for {
+			next, ok := manual.NextAt()
+			if !ok || next.After(to) {
+				break
+			}
+			p.office.Out = nil
+			manual.Advance(max(0, next.Sub(manual.Now())))
+			p.carry(p.office.Out)
+		}
+	}
+	until(morning.Add(22 * time.Hour))
+	manual.Set(morning.Add(22 * time.Hour))
+	p.office.Command(transit.CloseDay{Day: transittest.Book(t).ServiceDate(morning)})
+	until(morning.Add(5 * 24 * time.Hour))
+	if err := office.Audit(); err != nil {
+		t.Error(err)
+	}
+	report, ok := p.office.Command(transit.ViewReport{}).(transit.Report)
+	if !ok || report.Acquirer != 6*200 {
+		t.Errorf("the acquirer owes %d by the office's books", report.Acquirer)
+	}
+	held := bank.Book().Balance(acquirer.AccountMerchants)
+	if got := held.CreditsPending + held.CreditsPosted - held.DebitsPosted - held.DebitsPending; got != report.Acquirer {
+		t.Errorf("the acquirer holds %d for the merchant, the office expects %d", got, report.Acquirer)
+	}
+}

@@ -1,0 +1,170 @@
+package transit
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"tapnet/internal/journal"
+	"tapnet/internal/transit/fares"
+)
+
+// CloseDay is the command that closes a service day: everything up to its end is billed. It goes on by itself, so many accounts at a time, and other events
+// come in between. The reply is Closing, or an error that wraps ErrClosed.
+type CloseDay struct{ Day fares.Date }
+
+// Closing says that a close has begun, or is under way already.
+type Closing struct {
+	Day      fares.Date `json:"day"`
+	Accounts int        `json:"accounts"`
+	Done     int        `json:"done"`
+}
+
+// ErrClosed is wrapped when a day is closed already, is not over, or another one is being closed.
+var ErrClosed = errors.New("the day cannot be closed")
+
+// closing is a close under way.
+type closing struct {
+	day  fares.Date
+	asOf time.Time
+	next int // the first account that was not looked at
+	seq  uint64
+}
+
+const (
+	closeTimer = "close"
+	// closeAccounts are looked at in one step: some milliseconds, in which a gate may wait.
+	closeAccounts = 2048
+	atOnce        = time.Nanosecond
+
+	dayBegins uint16 = 1
+	dayEnds   uint16 = 2
+)
+
+func (o *Office) closeDay(now time.Time, c CloseDay, step *journal.Step) {
+	s := o.state
+	reply := func(v any) { step.Emit(journal.Effect{Reply: v}) }
+	switch {
+	case s.closing != nil && s.closing.day == c.Day:
+		reply(o.progress())
+		return
+	case s.closing != nil:
+		reply(fmt.Errorf("%s is being closed: %w", s.closing.day, ErrClosed))
+		return
+	case s.closed != 0 && c.Day <= s.closed:
+		reply(fmt.Errorf("%s is closed, and everything before: %w", s.closed, ErrClosed))
+		return
+	case now.Before(o.deps.closingInstant(c.Day)):
+		reply(fmt.Errorf("%s ends at %s: %w", c.Day, o.deps.closingInstant(c.Day).Format(time.RFC3339), ErrClosed))
+		return
+	}
+	o.append(step, now, journal.Row{Kind: journal.DayClosed, BusinessDate: dateNumber(c.Day), Reason: dayBegins})
+	step.Emit(journal.Effect{Timer: closeTimer, After: atOnce})
+	reply(o.progress())
+}
+
+func (o *Office) progress() Closing {
+	c := o.state.closing
+	if c == nil {
+		return Closing{Day: o.state.closed, Accounts: len(o.state.accounts) - 1, Done: len(o.state.accounts) - 1}
+	}
+	return Closing{Day: c.day, Accounts: len(o.state.accounts) - 1, Done: c.next - 1}
+}
+
+// closeSome bills the next accounts. What fares says of each is worked out beside one another, because it depends on the account alone.
+func (o *Office) closeSome(now time.Time, step *journal.Step) {
+	s := o.state
+	c := s.closing
+	if c == nil {
+		return
+	}
+	var group []*account
+	for ; c.next < len(s.accounts) && len(group) < closeAccounts; c.next++ {
+		if a := s.accounts[c.next]; a.merged == 0 && a.waiting && !o.gathers(a, c) {
+			group = append(group, a)
+		}
+	}
+	plans := make([]plan, len(group))
+	var workers sync.WaitGroup
+	each := runtime.GOMAXPROCS(0)
+	for w := range each {
+		workers.Go(func() {
+			for i := w; i < len(group); i += each {
+				plans[i] = s.plan(group[i], c.asOf, c.day)
+			}
+		})
+	}
+	workers.Wait()
+	for i, a := range group {
+		if plans[i].err != nil {
+			o.troubles++
+			continue // a rider with impossible taps is the operator's to look at, and holds nobody else up
+		}
+		o.charge(now, a, &plans[i], c.day, ReasonClose, step)
+	}
+	if c.next < len(s.accounts) {
+		step.Emit(journal.Effect{Timer: closeTimer, After: atOnce})
+		return
+	}
+	o.append(step, now, journal.Row{Kind: journal.DayClosed, BusinessDate: dateNumber(c.day), Reason: dayEnds, Linked: c.seq})
+	o.pump(now, step)
+}
+
+// gathers reports whether an account's journeys are still collected over several days.
+func (o *Office) gathers(a *account, c *closing) bool {
+	window := o.deps.Profile.Window
+	return window > 0 && a.since != 0 && c.asOf.Sub(time.UnixMilli(a.since)) < window
+}
+
+func (s *state) applyDay(r *journal.Row) error {
+	date := dateOf(r.BusinessDate)
+	switch {
+	case r.Reason == dayBegins && s.closing == nil && (s.closed == 0 || date > s.closed):
+		s.closing = &closing{day: date, asOf: s.deps.closingInstant(date), next: 1, seq: r.Seq}
+		return nil
+	case r.Reason == dayEnds && s.closing != nil && s.closing.day == date:
+		s.closed, s.closing = date, nil
+		return nil
+	}
+	return fmt.Errorf("row %d: %s is closed out of turn", r.Seq, date)
+}
+
+// early bills an account before the close: a journey has ended, or the limit is reached.
+func (o *Office) early(now time.Time, a *account, step *journal.Step) {
+	profile := &o.deps.Profile
+	if !a.waiting || len(a.taps) == 0 {
+		return
+	}
+	// What the taps since the last look can have cost at most: it spares the look.
+	most := a.estimate + int64(a.unbilled-a.looked)*profile.MaximumMinor
+	limit := profile.Present == AtClose && profile.LimitMinor > 0 && most >= profile.LimitMinor
+	if profile.Present != EachJourney && !limit {
+		return
+	}
+	last := a.taps[0].at
+	for i := range a.taps {
+		last = max(last, a.taps[i].at)
+	}
+	asOf := time.UnixMilli(last).UTC()
+	through := o.deps.Book.ServiceDate(asOf)
+	if through <= o.state.closed {
+		return // its day is closed: the next close looks at it
+	}
+	p := o.state.plan(a, asOf, through)
+	if p.err != nil {
+		o.troubles++
+		return
+	}
+	why := ReasonJourney
+	if limit {
+		why = ReasonLimit
+		a.estimate, a.looked = total(p.lines), a.unbilled
+		if a.estimate < profile.LimitMinor {
+			return
+		}
+	}
+	o.charge(now, a, &p, through, why, step)
+	a.waiting = true
+}

@@ -1,0 +1,383 @@
+package transit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"tapnet/emv"
+	"tapnet/gate"
+	"tapnet/gate/denylist"
+	"tapnet/internal/journal"
+	"tapnet/internal/transit/fares"
+	"tapnet/iso8583/unionpay"
+)
+
+// What a rider or the operator can ask for. Each reply is Done, or an error that wraps ErrUnknown or ErrRefused.
+type (
+	// Correct states where the missing tap of a journey was.
+	Correct struct {
+		Account int64
+		Journey fares.TapID
+		Place   string
+	}
+	// Settle says that bills were paid another way: one, or with Bill 0 all that the account owes.
+	Settle struct {
+		Account int64
+		Bill    uint64
+	}
+	// Retry asks for a debt again now.
+	Retry struct{ Bill uint64 }
+	// RefundBill gives a part of a paid bill back.
+	RefundBill struct {
+		Bill  uint64
+		Minor int64
+	}
+	// WriteOff gives a debt up.
+	WriteOff struct{ Bill uint64 }
+	// Block stops a credential with a reason; Unblock lets it ride again.
+	Block struct {
+		Credential int64
+		Reason     denylist.Reason
+	}
+	// Unblock takes back what Block, or an answer that stopped the card, did.
+	Unblock struct{ Credential int64 }
+	// Enrol connects a rider's app to an account, and sets the category.
+	Enrol struct {
+		Account  int64
+		Category string
+		Token    [32]byte // SHA-256 of the app's token; zero leaves it
+	}
+)
+
+// Done is the reply to what was done.
+type Done struct {
+	Minor int64 `json:"minor,omitempty"`
+}
+
+// Errors of the desk.
+var (
+	ErrUnknown = errors.New("nothing is known by this number")
+	ErrRefused = errors.New("this cannot be done now")
+)
+
+// change is what a CardChanged row says besides its columns.
+type change struct {
+	Account  int64          `json:"a,omitempty"`
+	Device   string         `json:"d,omitempty"`
+	Sequence uint64         `json:"s,omitempty"`
+	Place    string         `json:"p,omitempty"`
+	Stop     uint8          `json:"x,omitempty"`
+	Category string         `json:"c,omitempty"`
+	Token    []byte         `json:"t,omitempty"`
+	PAR      *denylist.ID   `json:"r,omitempty"`
+	ID       *denylist.ID   `json:"i,omitempty"`
+	Epoch    denylist.Epoch `json:"e,omitempty"`
+}
+
+// maxName bounds names from outside.
+const maxName = 64
+
+func (o *Office) desk(now time.Time, command any, step *journal.Step) {
+	reply := func(v any) { step.Emit(journal.Effect{Reply: v}) }
+	var done Done
+	var err error
+	switch c := command.(type) {
+	case Correct:
+		err = o.correct(now, c, step)
+	case Settle:
+		done, err = o.settle(now, c, step)
+	case Retry:
+		err = o.retry(now, c, step)
+	case RefundBill:
+		done, err = o.refundBill(now, c, step)
+	case WriteOff:
+		err = o.writeOff(now, c, step)
+	case Block:
+		if o.state.credential(c.Credential) == nil || c.Reason == 0 || c.Reason > denylist.Debt {
+			err = ErrUnknown
+			break
+		}
+		o.changed(now, c.Credential, ReasonBlock, change{Stop: uint8(c.Reason)}, step)
+	case Unblock:
+		if o.state.credential(c.Credential) == nil {
+			err = ErrUnknown
+			break
+		}
+		o.changed(now, c.Credential, ReasonUnblock, change{}, step)
+	case Enrol:
+		err = o.enrol(now, c, step)
+	default:
+		return
+	}
+	if err != nil {
+		reply(err)
+		return
+	}
+	reply(done)
+}
+
+func (o *Office) changed(now time.Time, credential int64, why Reason, c change, step *journal.Step) {
+	note, err := json.Marshal(c)
+	if err != nil {
+		panic("transit: a change cannot be written: " + err.Error())
+	}
+	o.append(step, now, journal.Row{Kind: journal.CardChanged, Card: credential, Reason: uint16(why), Note: note})
+}
+
+func (o *Office) correct(now time.Time, c Correct, step *journal.Step) error {
+	a := o.state.accountOf(c.Account)
+	if a == nil {
+		return ErrUnknown
+	}
+	if len(c.Place) == 0 || len(c.Place) > maxName {
+		return fmt.Errorf("a place has 1 to %d bytes: %w", maxName, ErrRefused)
+	}
+	device, known := o.state.deviceBy[c.Journey.Device]
+	found := false
+	for i := range a.taps {
+		found = found || known && a.taps[i].device == device && a.taps[i].sequence == c.Journey.Sequence && !a.taps[i].state.Final()
+	}
+	if !found {
+		return fmt.Errorf("no journey of this rider waits for a tap under this name: %w", ErrRefused)
+	}
+	o.changed(now, int64(a.credentials[0]), ReasonStatement, change{Device: c.Journey.Device, Sequence: c.Journey.Sequence, Place: c.Place}, step)
+	return nil
+}
+
+func (o *Office) settle(now time.Time, c Settle, step *journal.Step) (done Done, err error) {
+	a := o.state.accountOf(c.Account)
+	if a == nil {
+		return done, ErrUnknown
+	}
+	for _, n := range a.credentials {
+		for _, seq := range o.state.credentials[n].bills {
+			b := o.state.bills[seq]
+			if b == nil || c.Bill != 0 && seq != c.Bill {
+				continue
+			}
+			if _, ok := b.state.next(EventSettle); !ok || c.Bill == 0 && !b.state.Denies() {
+				if c.Bill != 0 {
+					return done, fmt.Errorf("the bill is %q: %w", b.state, ErrRefused)
+				}
+				continue
+			}
+			r := journal.Row{
+				Kind: journal.Settled, Linked: seq, Card: int64(n), Amount: b.minor, Currency: currencyNumber(&o.deps), Reason: uint16(ReasonRider),
+				Debit: AccountCounter, Credit: AccountRiders,
+			}
+			if b.state == WrittenOff {
+				r.Credit = AccountLoss
+			}
+			o.append(step, now, r)
+			done.Minor += b.minor
+		}
+	}
+	if done.Minor == 0 {
+		return done, fmt.Errorf("nothing is owed: %w", ErrRefused)
+	}
+	o.publish(now, false, step)
+	return done, nil
+}
+
+func (o *Office) billFor(seq uint64) (*bill, error) {
+	b := o.state.bills[seq]
+	if b == nil {
+		return nil, ErrUnknown
+	}
+	return b, nil
+}
+
+func (o *Office) retry(now time.Time, c Retry, step *journal.Step) error {
+	b, err := o.billFor(c.Bill)
+	if err != nil {
+		return err
+	}
+	if b.state != Owed && b.state != Due {
+		return fmt.Errorf("the bill is %q: %w", b.state, ErrRefused)
+	}
+	o.state.agenda.put(b, now)
+	o.pump(now, step)
+	return nil
+}
+
+func (o *Office) refundBill(now time.Time, c RefundBill, step *journal.Step) (Done, error) {
+	b, err := o.billFor(c.Bill)
+	if err != nil {
+		return Done{}, err
+	}
+	minor := c.Minor
+	if minor == 0 {
+		minor = b.minor - b.refunded
+	}
+	if b.state != Paid || minor <= 0 || minor > b.minor-b.refunded {
+		return Done{}, fmt.Errorf("the bill is %q, %d of %d can go back: %w", b.state, b.minor-b.refunded, b.minor, ErrRefused)
+	}
+	credential := o.state.credentials[b.credential]
+	// The operator's grace is booked like a lower fare, so that riders, fares and refunds go on adding up.
+	o.append(step, now, journal.Row{
+		Kind: journal.Charged, Card: int64(credential.number), Amount: minor, Currency: currencyNumber(&o.deps), Reason: uint16(ReasonOperator),
+		Debit: AccountFares, Credit: AccountRiders, BusinessDate: dateNumber(b.day),
+	})
+	if !o.refund(now, b, minor, false, step) {
+		return Done{Minor: minor}, nil // it stays owed to the rider and goes out later
+	}
+	return Done{Minor: minor}, nil
+}
+
+// refund sends money back for a bill.
+func (o *Office) refund(now time.Time, b *bill, minor int64, _ bool, step *journal.Step) bool {
+	c := o.state.credentials[b.credential]
+	if b.rrn == "" || minor > c.credit || !o.send(now, AskRefund, c, b, minor, step) {
+		return false
+	}
+	o.under++
+	return true
+}
+
+func (o *Office) writeOff(now time.Time, c WriteOff, step *journal.Step) error {
+	b, err := o.billFor(c.Bill)
+	if err != nil {
+		return err
+	}
+	if _, ok := b.state.next(EventGiveUp); !ok {
+		return fmt.Errorf("the bill is %q: %w", b.state, ErrRefused)
+	}
+	o.giveUp(now, b, ReasonOperator, step)
+	return nil
+}
+
+func (o *Office) enrol(now time.Time, c Enrol, step *journal.Step) error {
+	a := o.state.accountOf(c.Account)
+	if a == nil {
+		return ErrUnknown
+	}
+	if len(c.Category) > maxName {
+		return fmt.Errorf("a category has at most %d bytes: %w", maxName, ErrRefused)
+	}
+	if c.Token != [32]byte{} {
+		o.changed(now, int64(a.credentials[0]), ReasonToken, change{Token: c.Token[:]}, step)
+	}
+	if c.Category != a.category {
+		o.changed(now, int64(a.credentials[0]), ReasonCategory, change{Category: c.Category}, step)
+	}
+	return nil
+}
+
+// linkAnswer takes the account reference out of an answer: it makes one rider of a card and its tokens.
+func (o *Office) linkAnswer(now time.Time, c *credential, p *unionpay.Payment, step *journal.Step) {
+	reference := p.ICC.Get(emv.TagPAR)
+	if len(reference) == 0 {
+		return
+	}
+	id := o.deps.IDs.PAR(string(reference))
+	if a := o.state.accounts[c.account]; a.par == id {
+		return
+	}
+	o.changed(now, int64(c.number), ReasonPAR, change{PAR: &id}, step)
+}
+
+// applyChange follows a word about a credential or its account.
+func (s *state) applyChange(r *journal.Row) error {
+	var note change
+	if err := json.Unmarshal(r.Note, &note); err != nil {
+		return fmt.Errorf("row %d: %w", r.Seq, err)
+	}
+	if Reason(r.Reason) == ReasonClaim && note.ID != nil {
+		c := s.credentialOf(*note.ID, note.Epoch)
+		c.claimed = r.At
+		s.claims[c.number] = true
+		return nil
+	}
+	c := s.credential(r.Card)
+	if c == nil {
+		return fmt.Errorf("row %d: credential %d is not known", r.Seq, r.Card)
+	}
+	a := s.accounts[c.account]
+	switch Reason(r.Reason) {
+	case ReasonPAR:
+		if note.PAR == nil {
+			return fmt.Errorf("row %d: no reference", r.Seq)
+		}
+		s.link(c, *note.PAR)
+	case ReasonBlock:
+		c.stop = denylist.Reason(note.Stop)
+		s.list.stale[a.number] = true
+	case ReasonUnblock:
+		c.stop, c.refused = 0, false
+		s.list.stale[a.number] = true
+	case ReasonStatement:
+		a.corrections = append(a.corrections, fares.Correction{Journey: fares.TapID{Device: note.Device, Sequence: note.Sequence}, Place: note.Place, Made: r.At})
+		a.waiting = true
+	case ReasonCategory:
+		a.category, a.waiting = note.Category, true
+	case ReasonToken:
+		if len(note.Token) != len(a.token) {
+			return fmt.Errorf("row %d: a token's hash of %d bytes", r.Seq, len(note.Token))
+		}
+		delete(s.tokens, a.token)
+		a.token = [32]byte(note.Token)
+		s.tokens[a.token] = a.number
+	default:
+		return fmt.Errorf("row %d: reason %d has no meaning here", r.Seq, r.Reason)
+	}
+	return nil
+}
+
+// Heard is the command that takes a device's report about itself, authenticated. The reply is the time and the approvals since, a gate.HealthAnswer.
+type Heard struct{ Health gate.Health }
+
+func (o *Office) heard(now time.Time, c Heard, step *journal.Step) {
+	note, err := json.Marshal(c.Health)
+	if err != nil {
+		step.Emit(journal.Effect{Reply: err})
+		return
+	}
+	d, known := o.state.deviceBy[c.Health.Device]
+	if known && o.state.devices[d].health.Number >= c.Health.Number && c.Health.Number != 0 && !o.state.devices[d].heard.IsZero() {
+		// An old report, played again, changes nothing; the device may have begun anew and is answered all the same.
+		step.Emit(journal.Effect{Reply: gate.HealthAnswer{Device: c.Health.Device, Number: c.Health.Number, Time: now}})
+		return
+	}
+	o.append(step, now, journal.Row{Kind: journal.TerminalChanged, Terminal: c.Health.Device, Note: note})
+	answer := gate.HealthAnswer{Device: c.Health.Device, Number: c.Health.Number, Time: now}
+	for _, n := range slices.Sorted(maps.Keys(o.state.claims)) {
+		cr := o.state.credentials[n]
+		if cr.approved.After(cr.claimed) && now.Sub(cr.approved) < day && len(answer.Approved) < gate.MaxApprovals {
+			answer.Approved = append(answer.Approved, cr.id)
+		}
+	}
+	step.Emit(journal.Effect{Reply: answer})
+}
+
+func (s *state) applyHealth(r *journal.Row) error {
+	var h gate.Health
+	if err := json.Unmarshal(r.Note, &h); err != nil {
+		return fmt.Errorf("row %d: %w", r.Seq, err)
+	}
+	d := s.deviceOf(r.Terminal)
+	d.health, d.heard = h, r.At
+	return nil
+}
+
+// Claim is the command that asks for the one ride of a credential without authentication before its first approval. The reply is a bool.
+type Claim struct {
+	ID    denylist.ID
+	Epoch denylist.Epoch
+}
+
+func (o *Office) claim(now time.Time, c Claim, step *journal.Step) {
+	s := o.state
+	granted := true
+	if at, known := s.credentialBy[c.ID]; known {
+		cr := s.credentials[at]
+		granted = cr.stop == 0 && cr.owing == 0 && !cr.refused && (cr.claimed.IsZero() || cr.approved.After(cr.claimed))
+	}
+	if granted && !c.ID.IsZero() {
+		o.changed(now, 0, ReasonClaim, change{ID: &c.ID, Epoch: c.Epoch}, step)
+	}
+	step.Emit(journal.Effect{Reply: granted})
+}

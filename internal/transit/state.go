@@ -1,0 +1,348 @@
+package transit
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"tapnet/gate"
+	"tapnet/gate/denylist"
+	"tapnet/internal/journal"
+	"tapnet/internal/ledger"
+	"tapnet/internal/transit/fares"
+)
+
+// The operator's accounts.
+const (
+	AccountRiders   ledger.Account = 1 // what riders owe for bills, less what they are owed
+	AccountAcquirer ledger.Account = 2 // what the acquirer owes for approved payments
+	AccountFares    ledger.Account = 3 // fares earned
+	AccountLoss     ledger.Account = 4 // debts written off
+	AccountCounter  ledger.Account = 5 // what riders paid another way
+)
+
+// device is a gate, bus or inspector's device as far as its log is here.
+type device struct {
+	name    string
+	number  int32
+	spans   []span
+	taps    uint64 // of cards, opened or not
+	opened  uint64
+	refused uint64 // chunks, since the start of this process
+	why     string // of the last refused chunk
+	heard   time.Time
+	health  gate.Health
+	ahead   uint64 // taps from further in the future than a clock may be
+}
+
+// material says where the sealed data of a credential's last tap lie: a record of an Uploaded row.
+type material struct {
+	device   int32
+	row      uint64 // first record of that row
+	sequence uint64
+	at       int64
+	used     bool // its cryptogram has been in a request
+}
+
+// credential is a card, or a token of one, as the gates know it.
+type credential struct {
+	number    int32
+	account   int32
+	id        denylist.ID
+	epoch     denylist.Epoch
+	medium    string
+	atc       uint16
+	material  material
+	approved  time.Time // of the last approval; zero: never
+	verifying bool
+	refused   bool            // the last verification was, for want of money
+	stop      denylist.Reason // the card will not pay, or the operator stopped it
+	owing     int             // bills that keep it on the list
+	credit    int64           // what is owed to the rider and no bill was found to give it back on
+	recovered time.Time       // the last attempt because of a tap
+	hold      *payment        // an approved maximum that the next bill completes
+	claimed   time.Time       // the first ride without authentication that was granted
+	bills     []uint64
+}
+
+// booked is what a journey has been billed.
+type booked struct {
+	tap        tapKey
+	minor      int64
+	day        fares.Date
+	credential int32
+}
+
+type tapKey struct {
+	device   int32
+	sequence uint64
+}
+
+// account is a rider as far as the operator knows: one credential, or all that share a payment account reference.
+type account struct {
+	number      int32
+	merged      int32 // the account that this one became part of; 0 for none
+	par         denylist.ID
+	credentials []int32
+	taps        []tap
+	booked      []booked
+	corrections []fares.Correction
+	category    string
+	token       [32]byte // hash of the rider's token for the app; zero for none
+	waiting     bool     // the next close has to look at it
+	since       int64    // the first tap that no bill has seen, milliseconds; 0 for none
+	unbilled    int      // taps since the last bill
+	earlier     map[int]fares.YearCount
+	estimate    int64 // what the unbilled taps come to, as looked at last, and how many they were then
+	looked      int
+}
+
+// bill is a sum that one credential is asked for.
+type bill struct {
+	seq        uint64
+	credential int32
+	day        fares.Date
+	state      BillState
+	minor      int64 // what is asked for
+	refunded   int64
+	returning  int64
+	tries      int
+	next       time.Time // when it is asked for next; zero: not by itself
+	code       uint16    // of the last answer
+	rrn        string
+	stan       uint32
+	batch      uint32
+	date       string // MMDD of the payment
+}
+
+// purse is a tap that the card paid by itself.
+type purse struct {
+	credential int32
+	minor      int64
+	material   material
+}
+
+// state is the journal, folded; only apply changes what survives a restart.
+type state struct {
+	deps         *Deps
+	devices      []*device
+	deviceBy     map[string]int32
+	credentials  []*credential // from 1
+	credentialBy map[denylist.ID]int32
+	accounts     []*account // from 1
+	parBy        map[denylist.ID]int32
+	bills        map[uint64]*bill
+	takenBack    map[tapKey]bool // taps that do not count and are not here yet
+	payments     map[string]*payment
+	bySeq        map[uint64]*payment
+	stan, batch  uint32
+	book         *ledger.Book
+	closed       fares.Date // the last day closed; 0 for none
+	closing      *closing
+	list         list
+	agenda       agenda
+	tokens       map[[32]byte]int32 // account of a rider's token, by its hash
+	claims       map[int32]bool     // credentials whose first ride was granted before an approval
+	purses       []purse            // to be told to the acquirer, in order
+	totals       Totals
+	last         uint64
+}
+
+func newState(deps *Deps) (*state, error) {
+	s := &state{
+		deps: deps, deviceBy: map[string]int32{}, credentials: []*credential{nil}, credentialBy: map[denylist.ID]int32{}, accounts: []*account{nil},
+		parBy: map[denylist.ID]int32{}, bills: map[uint64]*bill{}, takenBack: map[tapKey]bool{}, payments: map[string]*payment{},
+		bySeq: map[uint64]*payment{}, claims: map[int32]bool{}, tokens: map[[32]byte]int32{}, batch: 1, book: ledger.NewBook(),
+	}
+	s.list.listed, s.list.stale = map[denylist.ID]listing{}, map[int32]bool{}
+	s.totals.States = map[TapState]uint64{}
+	for _, a := range []struct {
+		number ledger.Account
+		name   string
+		kind   ledger.Kind
+	}{
+		{AccountRiders, "riders", ledger.Asset}, {AccountAcquirer, "acquirer", ledger.Asset}, {AccountFares, "fares", ledger.Income},
+		{AccountLoss, "written off", ledger.Expense}, {AccountCounter, "counter", ledger.Asset},
+	} {
+		if code := s.book.Open(a.number, ledger.AccountSpec{Name: a.name, Currency: currencyNumber(deps), Kind: a.kind}); code != ledger.OK {
+			return nil, fmt.Errorf("transit: open the account %q: %s", a.name, code)
+		}
+	}
+	return s, nil
+}
+
+func currencyNumber(deps *Deps) uint16 { return uint16(deps.Currency.Number()) }
+
+// deviceOf finds a device, or takes it up.
+func (s *state) deviceOf(name string) *device {
+	if at, ok := s.deviceBy[name]; ok {
+		return s.devices[at]
+	}
+	d := &device{name: name, number: int32(len(s.devices))}
+	s.devices, s.deviceBy[name] = append(s.devices, d), d.number
+	return d
+}
+
+// credentialOf finds a credential, or takes it up as an account of its own.
+func (s *state) credentialOf(id denylist.ID, epoch denylist.Epoch) *credential {
+	if at, ok := s.credentialBy[id]; ok {
+		return s.credentials[at]
+	}
+	c := &credential{number: int32(len(s.credentials)), id: id, epoch: epoch, account: int32(len(s.accounts))}
+	c.medium = "c" + strconv.Itoa(int(c.number))
+	s.credentials, s.credentialBy[id] = append(s.credentials, c), c.number
+	s.accounts = append(s.accounts, &account{number: c.account, credentials: []int32{c.number}})
+	return c
+}
+
+func (s *state) credential(number int64) *credential {
+	if number <= 0 || number >= int64(len(s.credentials)) {
+		return nil
+	}
+	return s.credentials[number]
+}
+
+// accountOf is the account a number leads to, through what it became part of; nil for none.
+func (s *state) accountOf(number int64) *account {
+	for number > 0 && number < int64(len(s.accounts)) {
+		a := s.accounts[number]
+		if a.merged == 0 {
+			return a
+		}
+		number = int64(a.merged)
+	}
+	return nil
+}
+
+// link says that a credential belongs to the account of a reference. Two accounts become one: the older number stays.
+func (s *state) link(c *credential, par denylist.ID) {
+	a := s.accounts[c.account]
+	at, known := s.parBy[par]
+	switch {
+	case a.par == par:
+		return
+	case !known:
+		if a.par.IsZero() {
+			a.par = par
+			s.parBy[par] = a.number
+		}
+		s.list.stale[a.number] = true
+		return
+	}
+	b := s.accountOf(int64(at))
+	if b == a {
+		return
+	}
+	if a.number < b.number {
+		a, b = b, a
+	}
+	s.merge(a, b)
+}
+
+// merge makes a part of b.
+func (s *state) merge(a, b *account) {
+	for _, n := range a.credentials {
+		s.credentials[n].account = b.number
+	}
+	b.credentials = append(b.credentials, a.credentials...)
+	b.taps = append(b.taps, a.taps...)
+	b.booked = append(b.booked, a.booked...)
+	b.corrections = append(b.corrections, a.corrections...)
+	if b.par.IsZero() {
+		b.par = a.par
+	}
+	if !b.par.IsZero() {
+		s.parBy[b.par] = b.number
+	}
+	if b.category == "" {
+		b.category = a.category
+	}
+	if b.token == [32]byte{} {
+		b.token = a.token
+	}
+	if b.since == 0 || a.since != 0 && a.since < b.since {
+		b.since = a.since
+	}
+	b.unbilled += a.unbilled
+	b.waiting = true
+	*a = account{number: a.number, merged: b.number}
+	s.list.stale[b.number] = true
+}
+
+// apply brings the state to where the row left it. Terminal of a device's row is its name; Card is a credential's number, or in Noted rows of the kinds below
+// an account's.
+//
+//	Uploaded          records of a device: Terminal, Key, Note = records, Answer = links around them and account references
+//	Charged           a bill, or what a bill would be if it were not nothing or less: Card, Note = lines
+//	Requested         a request to the acquirer: Key, Card, Reason = ask, Linked = bill (0 for a verification), Note = sealed request
+//	Answered          its answer: Linked = Requested row, Reason = code, Answer
+//	TimedOut          no answer in time, a reversal is on its way: Linked = Requested row
+//	Voided            an approval is given back by a reversal: Linked = Requested row
+//	Acknowledged      the reversal was acknowledged: Linked = Requested row
+//	Expired           a debt is written off: Linked = bill
+//	Settled           a bill is paid another way: Linked = bill
+//	Adjusted          a bill is lowered: Linked = bill, Amount
+//	DayClosed         a close begins (Reason 1) or ends (Reason 2): BusinessDate
+//	CardChanged       an operator's or the network's word about a credential or account: Reason = change, Note
+//	TerminalChanged   what a device says about itself: Terminal, Note
+//	Noted             a delta of the deny list: Key, Note = delta
+func (s *state) apply(r *journal.Row) error { return s.applyWith(r, nil) }
+
+// applyWith is apply for a caller that has the records of an Uploaded row already.
+func (s *state) applyWith(r *journal.Row, records []gate.Record) error {
+	s.last = r.Seq
+	if err := s.transfer(r); err != nil {
+		return err
+	}
+	switch r.Kind {
+	case journal.Uploaded:
+		return s.applyUploaded(r, records)
+	case journal.Charged:
+		return s.applyCharged(r)
+	case journal.Requested:
+		return s.applyRequested(r)
+	case journal.Answered, journal.TimedOut, journal.Voided, journal.Acknowledged:
+		return s.applyPayment(r)
+	case journal.Expired, journal.Settled, journal.Adjusted:
+		return s.applyBill(r)
+	case journal.DayClosed:
+		return s.applyDay(r)
+	case journal.CardChanged:
+		return s.applyChange(r)
+	case journal.TerminalChanged:
+		return s.applyHealth(r)
+	case journal.Noted:
+		return s.applyDelta(r)
+	}
+	return fmt.Errorf("row %d: kind %s has no meaning for a transit operator", r.Seq, r.Kind)
+}
+
+func (s *state) transfer(r *journal.Row) error {
+	if r.Debit == 0 {
+		return nil
+	}
+	if code := s.book.Apply(r.Transfer()); code != ledger.OK {
+		return fmt.Errorf("row %d: the ledger refuses it: %s", r.Seq, code)
+	}
+	return nil
+}
+
+// move changes the state of a bill by the table; anything else is a damaged journal.
+func (s *state) move(b *bill, e BillEvent, r *journal.Row) error {
+	to, ok := b.state.next(e)
+	if !ok {
+		return fmt.Errorf("row %d: a bill that is %q cannot be %q", r.Seq, b.state, e)
+	}
+	c := s.credentials[b.credential]
+	if b.state.Denies() != to.Denies() {
+		if to.Denies() {
+			c.owing++
+		} else {
+			c.owing--
+		}
+		s.list.stale[c.account] = true
+	}
+	s.totals.move(b, to)
+	b.state = to
+	return nil
+}
