@@ -18,6 +18,12 @@
 // Card master keys may be triple DES, SM4 or AES-128; a suite of package cryptogram works with masters of its own cipher only. Zone
 // PIN keys may be of any cipher, and each has the PIN block that goes with it.
 //
-// Wrapping under a key-encrypting key is the electronic-codebook form the network uses on the wire [REF 6.1], which binds neither
-// usage nor order; key blocks [X9.143] can join beside it. Key ceremonies with components and dual control are left to operators.
+// Wrapping under a key-encrypting key is the electronic-codebook form the network uses on the wire [REF 6.1], which binds neither usage nor order. Between
+// institutions keys travel in key blocks [X9.143], which do: ImportBlock takes a key with exactly what its block binds, ExportBlock gives one under dual
+// control.
+// Components and shares are for key ceremonies; AuditLog is a chain of records that shows every change of it. An audit log cannot prove that its end was
+// not cut off together with the key file: the head printed at each check, written down elsewhere, does.
+//
+// Keys of phones (usage 20) and of cards (usage E0) are apart: DeriveCloudBatch gives session keys away, sealed for one device, and only those of usage 20.
+// Clear keys are erased where they are slices; copies that the language makes on the stack are not.
 package hsm

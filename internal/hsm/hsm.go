@@ -82,6 +82,8 @@ type HSM struct {
 	random *lockedReader
 	mu     sync.RWMutex
 	keys   map[string]*entry
+	// custodianLogN is what guessing a custodian's passphrase costs; tests make it cheap.
+	custodianLogN byte
 }
 
 // lockedReader lets concurrent operations share one random source that need not be safe for concurrent use itself.
@@ -98,7 +100,7 @@ func (l *lockedReader) Read(p []byte) (int, error) {
 
 // New makes an empty HSM. Everything random (keys, nonces, salts) comes from rand; pass crypto/rand.Reader outside of tests.
 func New(rand io.Reader) *HSM {
-	return &HSM{random: &lockedReader{r: rand}, keys: make(map[string]*entry)}
+	return &HSM{random: &lockedReader{r: rand}, keys: make(map[string]*entry), custodianLogN: defaultScryptLogN}
 }
 
 // String names the kind and the number of keys.
@@ -229,7 +231,7 @@ func newEntry(info KeyInfo, value []byte) (*entry, error) {
 		return nil, fmt.Errorf("hsm: key %q: usage %q, mode %q and algorithm %s do not go together",
 			info.Name, string(info.Usage), info.Mode.String(), info.Algorithm)
 	}
-	if info.Export != NotExportable && info.Export != Exportable {
+	if info.Export != NotExportable && info.Export != Exportable && info.Export != ExportableBlock {
 		return nil, fmt.Errorf("hsm: key %q: unknown exportability", info.Name)
 	}
 	if len(value) != info.Algorithm.Bytes() {

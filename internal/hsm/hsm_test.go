@@ -220,7 +220,7 @@ func TestRefusedKeys(t *testing.T) {
 		"PIN to verify": func() (KeyInfo, error) { return h.Generate("k", UsagePINEncryption, ModeVerify, TDES, NotExportable) },
 		"master both":   func() (KeyInfo, error) { return h.Generate("k", UsageEMVAC, ModeBoth, TDES, NotExportable) },
 		"no algorithm":  func() (KeyInfo, error) { return h.Generate("k", UsageData, ModeBoth, 0, NotExportable) },
-		"exportability": func() (KeyInfo, error) { return h.Generate("k", UsageData, ModeBoth, AES256, 'E') },
+		"exportability": func() (KeyInfo, error) { return h.Generate("k", UsageData, ModeBoth, AES256, 'X') },
 		"short": func() (KeyInfo, error) {
 			return h.ImportClear("k", UsageData, ModeBoth, AES256, NotExportable, make([]byte, 31))
 		},

@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"fmt"
 	"slices"
 
 	"tapnet/glossary"
@@ -18,12 +19,20 @@ const (
 	UsageMACX99          Usage = "M1" // ISO 9797-1 algorithm 1, the switch's X9.9 MAC
 	UsageMACRetail       Usage = "M3" // ISO 9797-1 algorithm 3, X9.19
 	UsageMACLegacyECB    Usage = "10" // the terminal MAC ("CUP ECB") of [REF 6.1]; proprietary range
+	UsageTokenization    Usage = "12" // digits into digits, numbers into names: see EncipherDigits and CoverNumber; proprietary range
 	UsageHMAC            Usage = "M7" // keyed fingerprints
 	UsageData            Usage = "D0" // sealing of data at rest
 	UsageEMVAC           Usage = "E0" // issuer master key for application cryptograms
 	UsageEMVENC          Usage = "E1" // issuer master key for secure messaging, confidentiality
 	UsageEMVMAC          Usage = "E2" // issuer master key for secure messaging, integrity
 	UsagePersonalization Usage = "E5" // transport key under which card keys travel to the card
+	UsageKeyBlock        Usage = "K1" // protects key blocks; it wraps nothing else
+	UsageDeviceBase      Usage = "B0" // binding keys of phones are derived from it
+	// UsageCloudAC is the issuer master key AC of tokens whose session keys are given to phones. It is a usage of its own, in the proprietary range, so that the
+	// operation which gives out keys cannot touch the master of a card or secure element, and their operations cannot touch this one.
+	UsageCloudAC   Usage = "20"
+	UsageCustodian Usage = "21" // checks approvals of one custodian; proprietary range
+	UsageAuditHead Usage = "22" // how far the audit log was when the keys were saved; proprietary range
 )
 
 // Mode is what the holder may do with the key: the mode of use of [X9.143].
@@ -88,13 +97,24 @@ func (a Algorithm) String() string {
 	return "unknown"
 }
 
+// ParseAlgorithm reads what String gives.
+func ParseAlgorithm(text string) (Algorithm, error) {
+	for a := DES; a <= SM4; a++ {
+		if a.String() == text {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("hsm: %q is no algorithm", text)
+}
+
 // Export tells whether a key may leave wrapped: the exportability of [X9.143].
 type Export byte
 
-// The exportabilities. The form the network wraps keys in binds no usage, so X9.143's E (trusted key block) does not apply.
+// The exportabilities. The form the network wraps keys in binds no usage, so only S may leave in it.
 const (
-	NotExportable Export = 'N'
-	Exportable    Export = 'S' // may be wrapped under a key-encrypting key in a form without a usage header
+	NotExportable   Export = 'N'
+	Exportable      Export = 'S' // may be wrapped under a key-encrypting key in a form without a usage header
+	ExportableBlock Export = 'E' // may leave in a key block only, which binds what it is for
 )
 
 type rule struct {
@@ -126,6 +146,8 @@ func usageRule(u Usage) (rule, bool) {
 		return rule{glossary.Term{EN: "MAC key, X9.19", ZH: "MAC 密钥（X9.19）"}, macModes, []Algorithm{TDES}}, true
 	case UsageMACLegacyECB:
 		return rule{glossary.Term{EN: "terminal MAC key", ZH: "终端 MAC 密钥"}, macModes, []Algorithm{SM4, DES, TDES}}, true
+	case UsageTokenization:
+		return rule{glossary.Term{EN: "tokenisation key", ZH: "令牌化密钥"}, []Mode{ModeBoth}, []Algorithm{AES128, AES256}}, true
 	case UsageHMAC:
 		return rule{glossary.Term{EN: "fingerprint key", ZH: "指纹密钥"}, macModes, []Algorithm{HMAC}}, true
 	case UsageData:
@@ -138,6 +160,23 @@ func usageRule(u Usage) (rule, bool) {
 		return rule{glossary.Term{EN: "issuer master key MAC", ZH: "发卡行安全报文认证主密钥"}, deriveOnly, cardCiphers}, true
 	case UsagePersonalization:
 		return rule{glossary.Term{EN: "personalisation transport key", ZH: "个人化传输密钥"}, cipherModes, []Algorithm{AES256}}, true
+	}
+	return cloudUsageRule(u)
+}
+
+// cloudUsageRule is the part of the table for phones, key blocks and custody.
+func cloudUsageRule(u Usage) (rule, bool) {
+	switch u {
+	case UsageKeyBlock:
+		return rule{glossary.Term{EN: "key block protection key", ZH: "密钥块保护密钥"}, cipherModes, []Algorithm{AES128, AES256, TDES}}, true
+	case UsageDeviceBase:
+		return rule{glossary.Term{EN: "device base key", ZH: "设备基础密钥"}, deriveOnly, []Algorithm{HMAC}}, true
+	case UsageCloudAC:
+		return rule{glossary.Term{EN: "token master key AC, cloud", ZH: "云端令牌应用密文主密钥"}, deriveOnly, cardCiphers}, true
+	case UsageCustodian:
+		return rule{glossary.Term{EN: "custodian's approval key", ZH: "密钥保管人授权密钥"}, []Mode{ModeVerify}, []Algorithm{HMAC}}, true
+	case UsageAuditHead:
+		return rule{glossary.Term{EN: "head of the audit log", ZH: "审计日志链头"}, []Mode{ModeVerify}, []Algorithm{HMAC}}, true
 	}
 	return rule{}, false
 }

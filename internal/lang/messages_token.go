@@ -1,0 +1,16 @@
+package lang
+
+import "tapnet/glossary"
+
+// What `tapnet token` and `tapnet bench tokens` say.
+var (
+	TokenStates     = glossary.Term{EN: "Life cycle of a token", ZH: "令牌生命周期"}
+	TokenFrom       = glossary.Term{EN: "from", ZH: "原状态"}
+	TokenEvent      = glossary.Term{EN: "event", ZH: "事件"}
+	TokenTo         = glossary.Term{EN: "to", ZH: "新状态"}
+	TokenSuspenders = glossary.Term{EN: "A token pays only while nobody of these suspends it: %s", ZH: "以下任何一方暂停时令牌不可支付：%s"}
+	TokenReasons    = glossary.Term{EN: "Why a token is resolved or refused, in the order of the rules", ZH: "令牌解析或拒绝的原因（按规则顺序）"}
+	BenchTokens     = glossary.Term{EN: "tokens", ZH: "令牌数"}
+	BenchFill       = glossary.Term{EN: "filled in", ZH: "填充用时"}
+	BenchFilling    = glossary.Term{EN: "filling a vault with %s tokens …", ZH: "正在向保管库写入%s个令牌……"}
+)
