@@ -173,7 +173,7 @@ type Config struct {
 	// TraceRoom reports whether Trace would keep a message of that instant, so that one that it would not costs no copy and wakes nobody. It is called on the
 	// hot path. Nil keeps all.
 	TraceRoom func(at time.Time) bool
-	Log   *slog.Logger // nil: silent
+	Log       *slog.Logger // nil: silent
 	// STAN gives the trace number of the session's own messages; nil counts from 1.
 	STAN  func() uint32
 	Batch func() uint32 // an opener's field 60.2, terminal dialect; nil: batch 1

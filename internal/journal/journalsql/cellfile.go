@@ -1,6 +1,7 @@
 package journalsql
 
 import (
+	"bytes"
 	"context"
 	_ "embed" // for cells.sql
 	"encoding/binary"
@@ -21,13 +22,16 @@ import (
 //go:embed cells.sql
 var cellSchema string
 
+//go:embed cells_pad.sql
+var cellPadSchema string
+
 const (
 	// cellVersion is kept in the file's user_version.
-	cellVersion = 1
+	cellVersion = 2
 	// cellPage is small, since cells are read and written one here and one there: each write carries a page to the log and back.
 	cellPage = 1024
 	// cellCacheKiB is memory for the pages of the cells touched last.
-	cellCacheKiB = 128 << 10
+	cellCacheKiB = 64 << 10
 
 	findCellSQL  = `SELECT id, seq, name, data FROM cell WHERE id = ?1`
 	findNameSQL  = `SELECT id, seq, name, data FROM cell WHERE place BETWEEN ?1 AND ?1 + 7 AND name = ?2`
@@ -74,6 +78,7 @@ type cellFile struct {
 	begin, commit, rollback, update, add, raise *sqlite.Stmt
 	picture, byName                             *sqlite.Stmt
 	checkpoint                                  *checkpointer
+	padded                                      []byte
 }
 
 // file gives the file, nil when there is none and none is to be made.
@@ -108,7 +113,7 @@ func openCells(path string) (*cellFile, error) {
 	if f.conn, err = connectCells(path); err != nil {
 		return f, err
 	}
-	if err := migrate(f.conn, cellSchema); err != nil {
+	if err := migrate(f.conn, cellSchema, cellPadSchema); err != nil {
 		return f, err
 	}
 	if err := sqlitex.ExecuteTransient(f.conn, fmt.Sprintf("PRAGMA cache_size=-%d", cellCacheKiB), nil); err != nil {
@@ -262,15 +267,12 @@ var errCellName = errors.New("its name is another's or has changed")
 // putCell changes the cell where it stands, or adds it at the first free place.
 func (f *cellFile) putCell(c *journal.Cell) error {
 	place := placeOf(c.ID, c.Name)
+	f.padded = pad(f.padded[:0], c.Data)
 	for _, stmt := range [...]*sqlite.Stmt{f.update, f.add} {
 		for at := range int64(neighbours) {
 			stmt.BindInt64(1, place+at)
 			stmt.BindInt64(2, int64(c.Seq))
-			if len(c.Data) == 0 {
-				stmt.BindZeroBlob(3, 0)
-			} else {
-				stmt.BindBytes(3, c.Data)
-			}
+			stmt.BindBytes(3, f.padded)
 			stmt.BindInt64(4, c.ID)
 			if c.Name == [16]byte{} {
 				stmt.BindNull(5)
@@ -362,7 +364,7 @@ func scanCell(stmt *sqlite.Stmt, c *journal.Cell) error {
 		return fmt.Errorf("cell %d: name of %d bytes, want %d", c.ID, n, len(c.Name))
 	}
 	n := stmt.ColumnLen(3)
-	if n > journal.MaxCellBytes {
+	if n > journal.MaxCellBytes+padBlock {
 		return fmt.Errorf("cell %d: %d bytes, more than %d", c.ID, n, journal.MaxCellBytes)
 	}
 	if cap(c.Data) < n {
@@ -370,5 +372,35 @@ func scanCell(stmt *sqlite.Stmt, c *journal.Cell) error {
 	}
 	c.Data = c.Data[:n]
 	stmt.ColumnBytes(3, c.Data)
+	var whole bool
+	if c.Data, whole = unpad(c.Data); !whole {
+		return fmt.Errorf("cell %d: its data has no end", c.ID)
+	}
 	return nil
+}
+
+// padBlock is a few times what the numbers in a cell grow by. A cell whose length changes is taken out and put in again, and the page around it may be
+// divided or joined with others. Then SQLite looks through all pages it has in memory when the transaction ends, which for a large bank took longer than
+// all the rest of it.
+const padBlock = 64
+
+// pad appends data with a mark and zeros, up to a whole number of blocks.
+func pad(dst, data []byte) []byte {
+	dst = append(append(dst, data...), padMark)
+	for len(dst)%padBlock != 0 {
+		dst = append(dst, 0)
+	}
+	return dst
+}
+
+const padMark = 0x80
+
+// unpad takes mark and zeros off; there must be a mark.
+func unpad(data []byte) ([]byte, bool) {
+	data = bytes.TrimRight(data, "\x00")
+	n := len(data) - 1
+	if n < 0 || data[n] != padMark {
+		return data[:0], false
+	}
+	return data[:n], true
 }

@@ -78,7 +78,7 @@ func readCell(stmt *sqlite.Stmt, c *journal.Cell) {
 		stmt.ColumnBytes(2, c.Name[:])
 	}
 	n := stmt.ColumnLen(3)
-	if n > journal.MaxCellBytes {
+	if n > journal.MaxCellBytes+padBlock {
 		n = 0
 	}
 	if cap(c.Data) < n {
@@ -88,4 +88,5 @@ func readCell(stmt *sqlite.Stmt, c *journal.Cell) {
 	if n > 0 {
 		stmt.ColumnBytes(3, c.Data)
 	}
+	c.Data, _ = unpad(c.Data)
 }
