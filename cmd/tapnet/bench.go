@@ -13,9 +13,10 @@ import (
 )
 
 type benchCommand struct {
-	What     string        `arg:"" enum:"authorize,cards,store,verify,parse,cryptogram" help:"${bench_what}"`
+	What     string        `arg:"" enum:"authorize,cards,store,verify,transit,tokens,parse,cryptogram,cloud" help:"${bench_what}"`
 	Dir      string        `placeholder:"DIR" help:"${bench_dir}"`
 	Cards    int           `default:"10000" placeholder:"N" help:"${bench_cards}"`
+	Riders   int           `default:"25000" placeholder:"N" help:"${bench_riders}"`
 	Counts   []int         `placeholder:"N,…" help:"${bench_counts}"`
 	Clients  []int         `placeholder:"N,…" help:"${bench_clients}"`
 	Duration time.Duration `default:"2s" help:"${bench_duration}"`
@@ -54,10 +55,16 @@ func (c benchCommand) Run(ctx context.Context, s *session) error {
 		err = c.rates(s, func(each func(bench.Rate) error) error { return bench.Store(ctx, o, each) })
 	case "verify":
 		err = c.verify(ctx, s, o)
+	case "transit":
+		err = s.benchTransit(ctx, o, c.Riders)
+	case "tokens":
+		err = c.tokens(ctx, s, o)
 	case "parse":
 		err = s.benchSteps(bench.Parse())
 	case "cryptogram":
 		err = s.benchSteps(bench.Cryptogram())
+	case "cloud":
+		err = s.benchSteps(bench.Cloud())
 	}
 	if err != nil {
 		if ctx.Err() != nil {

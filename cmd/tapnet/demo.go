@@ -46,8 +46,10 @@ func (c demoCommand) Run(ctx context.Context, s *session) error {
 // demoReport is a demo for a program.
 type demoReport struct {
 	Taps       []demoTap       `json:"taps"`
+	Steps      []demoStep      `json:"steps"`
 	Faults     []demoFault     `json:"faults"`
 	Invariants []demoInvariant `json:"invariants"`
+	Digest     string          `json:"digest"`
 	Seconds    float64         `json:"seconds"`
 }
 
@@ -57,6 +59,20 @@ type demoTap struct {
 	Outcome      string `json:"outcome"`
 	Reason       string `json:"reason"`
 	RRN          string `json:"rrn"`
+	Microseconds int64  `json:"duration_us"`
+}
+
+// demoStep is one verb of a till in the story of chip and purse.
+type demoStep struct {
+	Name         string `json:"name"`
+	Amount       string `json:"amount"`
+	OK           bool   `json:"ok"`
+	Outcome      string `json:"outcome"`
+	Proof        string `json:"proof"`
+	RRN          string `json:"rrn"`
+	Trace        string `json:"trace"`
+	PurseBefore  string `json:"purse_before,omitempty"`
+	PurseAfter   string `json:"purse_after,omitempty"`
 	Microseconds int64  `json:"duration_us"`
 }
 
@@ -74,11 +90,20 @@ type demoInvariant struct {
 }
 
 func (s *session) demoJSON(r *app.DemoReport) demoReport {
-	out := demoReport{Seconds: r.Seconds, Taps: []demoTap{}, Faults: []demoFault{}, Invariants: []demoInvariant{}}
+	out := demoReport{Seconds: r.Seconds, Digest: shortDigest(r.Digest), Taps: []demoTap{}, Steps: []demoStep{}, Faults: []demoFault{}, Invariants: []demoInvariant{}}
 	for _, t := range r.Taps {
 		out.Taps = append(out.Taps, demoTap{
 			s.text(t.Name), t.Amount, string(t.Result.Outcome), s.text(t.Result.Reason), t.Result.RRN, t.Result.Duration.Microseconds(),
 		})
+	}
+	for _, step := range r.Steps {
+		p := step.Result
+		row := demoStep{Name: s.text(step.Name), Amount: step.Amount, OK: step.OK, Outcome: string(p.Outcome), Proof: s.text(step.Proof), RRN: p.RRN,
+			Trace: p.Trace, Microseconds: p.Duration.Microseconds()}
+		if p.PurseBefore != nil && p.PurseAfter != nil {
+			row.PurseBefore, row.PurseAfter = p.PurseBefore.Decimal(), p.PurseAfter.Decimal()
+		}
+		out.Steps = append(out.Steps, row)
 	}
 	for _, f := range r.Faults {
 		out.Faults = append(out.Faults, demoFault{s.text(f.Name), f.OK, s.text(f.Detail), f.Trace})
@@ -106,6 +131,9 @@ func (s *session) printDemo(r *app.DemoReport, reveal bool) error {
 	s.line(s.screen.Section(s.text(lang.DemoTaps)))
 	s.printDemoTaps(r.Taps)
 	s.line("")
+	s.line(s.screen.Section(s.text(lang.DemoSteps)))
+	s.printDemoSteps(r.Steps)
+	s.line("")
 	s.line(s.screen.Section(s.text(lang.DemoFaults)))
 	faults := &lang.Table{Indent: 1, Gap: 2}
 	for _, f := range r.Faults {
@@ -117,7 +145,7 @@ func (s *session) printDemo(r *app.DemoReport, reveal bool) error {
 	s.printBooks(r.Books)
 	s.printInvariants(r.Invariants)
 	s.line("")
-	s.line(s.text(lang.DemoTook, len(r.Taps), len(r.Faults), lang.Duration(time.Duration(r.Seconds*float64(time.Second)))))
+	s.line(s.text(lang.DemoTook, len(r.Taps), len(r.Steps), len(r.Faults), lang.Duration(time.Duration(r.Seconds*float64(time.Second)))))
 	s.line(s.text(lang.DemoDigest, shortDigest(r.Digest)))
 	if !r.Good() {
 		s.line(s.text(lang.DemoNotGood, s.screen.Mark(false)))
@@ -136,6 +164,20 @@ func (s *session) printDemoTaps(taps []app.DemoTap) {
 	t := &lang.Table{Indent: 1, Gap: 2, Right: []bool{false, true}}
 	for _, tap := range taps {
 		t.Row(s.screen.Mark(tap.OK), tap.Amount, s.text(tap.Name), s.outcome(tap.Result))
+	}
+	s.table(t)
+}
+
+// printDemoSteps says of each step how it ended and, on the next line, what was found afterwards.
+func (s *session) printDemoSteps(steps []app.DemoStep) {
+	t := &lang.Table{Indent: 1, Gap: 2, Right: []bool{false, true}}
+	for _, step := range steps {
+		ended := s.outcome(step.Result.TapResult)
+		if step.Result.Sheet != nil {
+			ended = s.text(lang.DemoSettled)
+		}
+		t.Row(s.screen.Mark(step.OK), step.Amount, s.text(step.Name), ended)
+		t.Row("", "", "  "+s.screen.Fold(s.text(step.Proof)))
 	}
 	s.table(t)
 }

@@ -67,6 +67,7 @@ func generate(root string) ([]document, error) {
 	if err != nil {
 		return nil, err
 	}
+	tokenStates, tokenReasons := tokenPages()
 	pages := []struct {
 		name string
 		page *page
@@ -76,6 +77,8 @@ func generate(root string) ([]document, error) {
 		{"status-words.md", statusWordsPage()},
 		{"issuer-rules.md", issuerRulesPage()},
 		{"status-transitions.md", transitions},
+		{"token-lifecycle.md", tokenStates},
+		{"token-reasons.md", tokenReasons},
 		{"decode-kinds.md", kindsPage()},
 		{"exit-codes.md", exitCodesPage()},
 	}

@@ -20,6 +20,11 @@ type grammar struct {
 	Demo    demoCommand    `cmd:"" help:"${demo}"`
 	Up      upCommand      `cmd:"" help:"${up}"`
 	Tap     tapCommand     `cmd:"" help:"${tap}"`
+	Phone   phoneCommand   `cmd:"" help:"${phone}"`
+	Pos     posCommand     `cmd:"" name:"pos" help:"${pos}"`
+	Transit transitCommand `cmd:"" help:"${transit}"`
+	Gate    gateCommand    `cmd:"" help:"${gate}"`
+	Token   tokenCommand   `cmd:"" help:"${token}"`
 	Trace   traceCommand   `cmd:"" help:"${trace}"`
 	Verify  verifyCommand  `cmd:"" help:"${verify}"`
 	Sim     simCommand     `cmd:"" help:"${sim}"`
@@ -27,6 +32,7 @@ type grammar struct {
 	Decode  decodeCommand  `cmd:"" help:"${decode}"`
 	Card    cardCommand    `cmd:"" help:"${card}"`
 	ODA     odaCommand     `cmd:"" name:"oda" help:"${oda}"`
+	HSM     hsmCommand     `cmd:"" name:"hsm" help:"${hsm}"`
 	Doctor  doctorCommand  `cmd:"" help:"${doctor}"`
 	Docs    docsCommand    `cmd:"" help:"${docs}"`
 	Version versionCommand `cmd:"" help:"${version}"`
@@ -38,6 +44,11 @@ type cardCommand struct {
 	Serve    cardServeCommand    `cmd:"" help:"${card_serve}"`
 	Products cardProductsCommand `cmd:"" help:"${card_products}"`
 	Issue    cardIssueCommand    `cmd:"" help:"${card_issue}"`
+	Load     cardLoadCommand     `cmd:"" help:"${card_load}"`
+	Unload   cardUnloadCommand   `cmd:"" help:"${card_unload}"`
+	Log      cardLogCommand      `cmd:"" help:"${card_log}"`
+	Lost     cardLostCommand     `cmd:"" help:"${card_lost}"`
+	PayOut   cardPayOutCommand   `cmd:"" name:"payout" help:"${card_payout}"`
 }
 
 func main() {

@@ -17,6 +17,9 @@ import (
 
 // tap takes the card by its name, or the one at the reader.
 func (c tapCommand) tap(ctx context.Context, s *session, world *opened, request app.TapRequest) (app.TapResult, error) {
+	if c.Insert {
+		return c.insert(ctx, s, world, request)
+	}
 	if c.Reader == "" {
 		return world.Tap(ctx, request)
 	}
@@ -25,6 +28,20 @@ func (c tapCommand) tap(ctx context.Context, s *session, world *opened, request 
 	}
 	result, err := world.TapReader(ctx, app.ReaderTap{TapRequest: request, Reader: c.Reader, WaitSeconds: seconds(c.Wait)})
 	return result, readerProblem(err)
+}
+
+// insert puts the card into the slot instead of the field.
+func (c tapCommand) insert(ctx context.Context, s *session, world *opened, request app.TapRequest) (app.TapResult, error) {
+	if c.Reader != "" && !s.json {
+		fmt.Fprintln(s.err, s.text(lang.TapPresent))
+	}
+	r := app.POSRequest{Verb: app.POSSale, Merchant: request.Merchant, Card: c.Card, Reader: c.Reader, WaitSeconds: seconds(c.Wait), Insert: true,
+		Amount: request.Amount.Decimal(), AskPIN: request.AskPIN}
+	if request.PIN != nil {
+		r.PIN = request.PIN.Reveal()
+	}
+	result, err := world.POS(ctx, r)
+	return result.TapResult, readerProblem(err)
 }
 
 // seconds rounds up, so that a short wait does not become the default one.

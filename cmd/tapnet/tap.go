@@ -26,6 +26,7 @@ type tapCommand struct {
 	Amount string        `required:"" placeholder:"299.00" help:"${tap_amount}"`
 	PIN    string        `name:"pin" placeholder:"PIN" help:"${tap_pin}"`
 	AskPIN bool          `name:"ask-pin" help:"${tap_ask_pin}"`
+	Insert bool          `help:"${tap_insert}"`
 	Wait   time.Duration `default:"30s" placeholder:"TIME" help:"${tap_wait}"`
 	dataFlag
 }

@@ -79,6 +79,7 @@ func openWorld(ctx context.Context, s *session, dir string) (*opened, error) {
 			why: reason(err), next: lang.SeeDoctor, err: err,
 		}
 	}
+	withSlots(profile)
 	network, err := app.Start(ctx, app.Options{Profile: profile, Dir: temporary})
 	if err != nil {
 		return nil, &problem{code: exitEnvironment, what: lang.UpFails, why: lang.Verbatim(err.Error()), next: lang.SeeDoctor,

@@ -96,6 +96,7 @@ type DemoReport struct {
 	World      WorldSummary
 	FirstTap   string // what the trace of the first tap is found by
 	Taps       []DemoTap
+	Steps      []DemoStep
 	Faults     []DemoFault
 	Invariants []DemoInvariant
 	Books      []BookLine
@@ -116,6 +117,16 @@ type DemoTap struct {
 	Amount string
 	Result TapResult
 	OK     bool
+}
+
+// DemoStep is one verb of a till in the story of chip and purse. OK says that it ended as the story expects and that Proof was found afterwards: on the chip
+// and in its bank's books.
+type DemoStep struct {
+	Name   glossary.Term
+	Amount string // decimal
+	Result POSResult
+	OK     bool
+	Proof  glossary.Term
 }
 
 // DemoFault is one thing broken on purpose. OK says that the network dealt with it.
@@ -147,6 +158,9 @@ func (r *DemoReport) Good() bool {
 	good := true
 	for _, t := range r.Taps {
 		good = good && t.OK
+	}
+	for _, step := range r.Steps {
+		good = good && step.OK
 	}
 	for _, f := range r.Faults {
 		good = good && f.OK

@@ -32,6 +32,7 @@ func (h *holder) purse(currency money.Currency) money.Amount {
 type chipFile struct {
 	path    string
 	initial card.State
+	sealed  *card.Sealed // nil: read without PIN and keys, never written
 }
 
 // Load reads the file; a card that was never used has its initial state.
@@ -43,8 +44,12 @@ func (f *chipFile) Load() (card.State, error) {
 	if err != nil {
 		return card.State{}, fmt.Errorf("read card memory: %w", err)
 	}
-	var s card.State
-	if err := s.UnmarshalBinary(b); err != nil {
+	decode := card.DecodeOpen
+	if f.sealed != nil {
+		decode = f.sealed.Decode
+	}
+	s, err := decode(b)
+	if err != nil {
 		return card.State{}, fmt.Errorf("read card memory %s: %w", filepath.Base(f.path), err)
 	}
 	return s, nil
@@ -52,7 +57,7 @@ func (f *chipFile) Load() (card.State, error) {
 
 // Commit writes a new file, makes it durable, and puts it in the place of the old one.
 func (f *chipFile) Commit(s *card.State) error {
-	b, err := s.MarshalBinary()
+	b, err := f.sealed.Encode(s)
 	if err != nil {
 		return err
 	}

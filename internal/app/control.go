@@ -22,6 +22,8 @@ import (
 // World is a running network as commands see it: in this process, or behind a control socket.
 type World interface {
 	ReaderWorld
+	TillWorld
+	BankWorld
 	Tap(ctx context.Context, r TapRequest) (TapResult, error)
 	Cards(ctx context.Context) ([]CardInfo, error)
 	ReadCard(ctx context.Context, name string) (CardReading, error)
@@ -69,7 +71,7 @@ func (n *Network) ServeControl(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
 	}
 	server := &http.Server{
-		Handler:           n.readerHandler(ctx, n.bureauHandler(n.controlHandler())),
+		Handler:           n.readerHandler(ctx, n.bureauHandler(n.tillHandler(n.bankHandler(n.controlHandler())))),
 		ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
 		ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelWarn),
 	}

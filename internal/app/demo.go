@@ -84,7 +84,7 @@ func newStory(ctx context.Context, o DemoOptions, dir string) (*story, error) {
 }
 
 func (s *story) run(ctx context.Context) error {
-	for _, chapter := range []func(context.Context) error{s.taps, s.faults, s.check} {
+	for _, chapter := range []func(context.Context) error{s.taps, s.chips, s.faults, s.check} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}

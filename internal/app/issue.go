@@ -282,7 +282,7 @@ func (n *Network) keepIssued(spec personalization.CardSpec, personal *personaliz
 
 func (n *Network) chip(personal *personalization.Card) (*holder, *chipFile, error) {
 	name := personal.Spec.Name
-	memory := &chipFile{path: filepath.Join(n.options.Dir, cardDirectory, name+chipSuffix), initial: personal.Image.State}
+	memory := n.chipMemory(filepath.Join(n.options.Dir, cardDirectory, name+chipSuffix), personal)
 	chip, err := card.New(&personal.Image, personal.Crypto, memory, n.random.source("card "+name))
 	if err != nil {
 		return nil, nil, fmt.Errorf("card %q: %w", name, err)

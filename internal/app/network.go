@@ -302,7 +302,7 @@ func (n *Network) startAcquirer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := n.serve(node, RoleAcquirer, p.Acquirer.Institution, unionpay.Terminal, terminals)
+	server, err := n.serve(node, RoleAcquirer, p.Acquirer.Institution, unionpay.Terminal, admittedKeys{terminals, role.Admits})
 	if err != nil {
 		return err
 	}
@@ -365,7 +365,7 @@ func (n *Network) limits() link.Limits {
 	return link.Limits{}
 }
 
-func (n *Network) session(node *node, name, merchant, peer string, dialect unionpay.Dialect, ring *keyring.Ring) link.Config {
+func (n *Network) session(node *node, name, merchant, peer string, dialect unionpay.Dialect, ring link.Keys) link.Config {
 	return link.Config{
 		Name: name, Merchant: merchant, Peer: peer, Dialect: dialect, Clock: n.options.Clock, Keys: ring, Limits: n.limits(), OnMessage: node.receive,
 		Trace: func(e link.TraceEvent) { n.traceMessage(node, dialect, e) }, TraceRoom: n.trace.Room, Log: node.log, OnUp: node.reached,
@@ -373,7 +373,7 @@ func (n *Network) session(node *node, name, merchant, peer string, dialect union
 }
 
 // serve opens the listener of a role and accepts its peers.
-func (n *Network) serve(node *node, role, name string, dialect unionpay.Dialect, ring *keyring.Ring) (*link.Server, error) {
+func (n *Network) serve(node *node, role, name string, dialect unionpay.Dialect, ring link.Keys) (*link.Server, error) {
 	listener, err := n.listen(role)
 	if err != nil {
 		return nil, err

@@ -236,11 +236,11 @@ func (n *Network) ServeCard(ctx context.Context, r ServeRequest, told func(Serve
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrUnknownCard, shown(r.Card))
 	}
-	form, ok := map[CardForm]vpcd.Form{"": vpcd.Contactless, FormContactless: vpcd.Contactless, FormContact: vpcd.ContactT0, FormContactT1: vpcd.ContactT1}[r.Form]
-	if !ok {
-		return fmt.Errorf("%w: form: there is no %q", errBadRequest, shown(string(r.Form)))
+	dress, err := dressOf(h.personal, r.Form, n.random.source("reader "+r.Card))
+	if err != nil {
+		return fmt.Errorf("serve card %q: %w", r.Card, err)
 	}
-	carrier, err := vpcd.NewCarrier(&sharedChip{holder: h}, vpcd.Dress{Form: form, Random: n.random.source("reader " + r.Card)})
+	carrier, err := vpcd.NewCarrier(&sharedChip{holder: h}, dress)
 	if err != nil {
 		return fmt.Errorf("serve card %q: %w", r.Card, err)
 	}

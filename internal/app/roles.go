@@ -10,6 +10,7 @@ import (
 	"tapnet/internal/personalization"
 	"tapnet/internal/pos"
 	"tapnet/money"
+	"tapnet/terminal"
 )
 
 // The roles that `up` can run, in the order in which they start. A later one calls an earlier one.
@@ -104,7 +105,11 @@ func (n *Network) newTill(m personalization.Merchant) (*pos.Till, *keyring.Ring,
 	if err != nil {
 		return nil, nil, err
 	}
-	tap, err := n.newTerminal(m)
+	config, err := n.terminalConfig(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	tap, err := terminal.New(config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,6 +118,7 @@ func (n *Network) newTill(m personalization.Merchant) (*pos.Till, *keyring.Ring,
 		PINKey: ring.PINKey(p.Acquirer.Institution), SealKey: keyMessageSeal, Calendar: calendar(),
 		NoPINLimit: money.New(issuer.NoPINLimitMinor(calendar().BusinessDate(n.options.Clock.Now())), p.Money()), Tap: tap,
 		AnswerWithin: n.options.AnswerWithin * 9 / 4,
+		Configure:    func(list pos.Parameters) (pos.Tapper, error) { return configured(config, p.Authorities(), list) }, AdviseTC: true,
 	})
 	return till, ring, err
 }

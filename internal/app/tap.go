@@ -38,12 +38,12 @@ func terminalTTQ() emv.TTQ {
 	return ttq
 }
 
-// newTerminal configures the terminal of a merchant.
-func (n *Network) newTerminal(m personalization.Merchant) (*terminal.Terminal, error) {
+// terminalConfig is the terminal of a merchant, as it is before anything was downloaded.
+func (n *Network) terminalConfig(m personalization.Merchant) (terminal.Config, error) {
 	p := n.options.Profile
 	keys, err := oda.NewKeys(p.Authorities()...)
 	if err != nil {
-		return nil, err
+		return terminal.Config{}, err
 	}
 	limit := func(text string) (money.Amount, error) {
 		minor, err := p.Minor(text)
@@ -53,25 +53,29 @@ func (n *Network) newTerminal(m personalization.Merchant) (*terminal.Terminal, e
 	cvm, cvmErr := limit(m.CVMLimit)
 	transaction, tapErr := limit(m.TapLimit)
 	if err := errors.Join(floorErr, cvmErr, tapErr); err != nil {
-		return nil, err
+		return terminal.Config{}, err
 	}
-	limits := terminal.Limits{Transaction: transaction, Floor: floor, CVM: cvm}
+	limits := terminal.Limits{Transaction: transaction, Floor: floor, CVM: cvm, ZeroAllowed: true} // an inquiry is of nothing
 	var combinations []terminal.Combination
 	for _, aid := range []emv.AID{emv.AIDDebit, emv.AIDCredit, emv.AIDQuasiCredit, emv.AIDElectronicCash} {
 		combinations = append(combinations, terminal.Combination{AID: aid, Kernel: kernelQuickPass, Limits: limits})
 	}
 	category, err := packedText(m.Category)
 	if err != nil {
-		return nil, fmt.Errorf("merchant %q: category: %w", m.Name, err)
+		return terminal.Config{}, fmt.Errorf("merchant %q: category: %w", m.Name, err)
 	}
-	return terminal.New(terminal.Config{
+	config := terminal.Config{
 		Country: countryChina, Currency: p.Money(), TTQ: terminalTTQ(), Combinations: combinations,
 		Kernel: kernel.Config{
 			Type: terminalTypeAttended, Capabilities: emv.TerminalCapabilities{0xE0, 0xE1, 0xC8}, SerialNumber: m.Terminal, TerminalID: m.Terminal,
 			MerchantID: m.ID, MerchantName: m.Label, MerchantType: category, CAKeys: keys, FDDA00Allowed: true, SM: true,
 		},
 		Random: n.random.source("terminal " + m.Terminal), Observer: n.tapObserver(m),
-	})
+	}
+	if config.Contact, err = slotConfig(floor); err != nil {
+		return terminal.Config{}, err
+	}
+	return config, nil
 }
 
 const (

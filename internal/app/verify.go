@@ -76,5 +76,9 @@ func chips(dir string) ([]verify.Chip, error) {
 
 func chipOf(name string, s card.State) verify.Chip {
 	application := s.Applications[0]
-	return verify.Chip{Name: name, ATC: application.ATC, PurseMinor: application.Purses[0].Balance}
+	c := verify.Chip{Name: name, ATC: application.ATC, PurseMinor: application.Purses[0].Balance}
+	for _, other := range s.Applications[1:] {
+		c.Others = append(c.Others, verify.ChipApplication{ATC: other.ATC, PurseMinor: other.Purses[0].Balance})
+	}
+	return c
 }

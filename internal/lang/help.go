@@ -13,7 +13,9 @@ type HelpText struct {
 }
 
 // Help is the text of `--help` and of the generated reference, by key.
-func Help() []HelpText { return slices.Concat(help, issueHelp) }
+func Help() []HelpText {
+	return slices.Concat(help, issueHelp, purseHelp, posHelp, phoneHelp, hsmHelp, transitHelp, gateHelp)
+}
 
 var help = []HelpText{
 	{"app", glossary.Term{
@@ -36,6 +38,7 @@ var help = []HelpText{
 	{"tap_pin", glossary.Term{EN: "PIN the cardholder enters when asked; - reads it from standard input.", ZH: "持卡人在被要求时输入的密码；-表示从标准输入读取。"}},
 	{"tap_ask_pin", glossary.Term{EN: "The cashier asks for the PIN whatever the amount.", ZH: "收银员不论金额都要求输入密码。"}},
 	{"tap_reader", glossary.Term{EN: "Use the card at this PC/SC reader: its name, a part of it, or any.", ZH: "使用此PC/SC读卡器上的卡片：名称、名称的一部分，或any。"}},
+	{"tap_insert", glossary.Term{EN: "Put the card into the slot instead of the field.", ZH: "插卡，而不是挥卡。"}},
 	{"tap_wait", glossary.Term{EN: "How long to wait for a card at the reader.", ZH: "等待卡片出现在读卡器上的时长。"}},
 	{"up_listen", glossary.Term{EN: "Where roles listen. Default: acquirer=127.0.0.1:8583,switch=127.0.0.1:8584.", ZH: "各角色的监听地址。默认acquirer=127.0.0.1:8583,switch=127.0.0.1:8584。"}},
 	{"verify", glossary.Term{
@@ -68,7 +71,7 @@ var help = []HelpText{
 	{"sim_days", glossary.Term{EN: "Simulated days of each world; a world makes up to 2,000 taps.", ZH: "每个环境模拟的天数；每个环境最多挥卡2,000次。"}},
 	{"sim_taps", glossary.Term{EN: "Taps to make in all.", ZH: "挥卡总次数。"}},
 	{"bench", glossary.Term{EN: "Measure the hot path, next to its baseline in the same run.", ZH: "测量热路径，并在同一次运行中与基线比较。"}},
-	{"bench_what", glossary.Term{EN: "authorize, cards, store, verify, parse or cryptogram.", ZH: "authorize、cards、store、verify、parse或cryptogram。"}},
+	{"bench_what", glossary.Term{EN: "authorize, cards, store, verify, transit, tokens, parse, cryptogram or cloud.", ZH: "authorize、cards、store、verify、transit、tokens、parse、cryptogram或cloud。"}},
 	{"bench_dir", glossary.Term{EN: "Where the stores lie; for verify, the data directory to verify.", ZH: "存储所在目录；verify时为要核对的数据目录。"}},
 	{"bench_cards", glossary.Term{EN: "Cards enrolled before the measurement.", ZH: "测量前登记的卡片数量。"}},
 	{"bench_counts", glossary.Term{EN: "Numbers of cards for bench cards. Default: 10000,1000000,10000000.", ZH: "bench cards的卡片数量。默认10000,1000000,10000000。"}},
@@ -110,6 +113,9 @@ var help = []HelpText{
 	{"doctor", glossary.Term{EN: "Check that this machine can run tapnet, and say what to do if not.", ZH: "检查本机能否运行tapnet，并说明如何解决问题。"}},
 	{"doctor_reader", glossary.Term{EN: "Check the card readers too: PC/SC daemon, readers, card, time of a command.", ZH: "同时检查读卡器：PC/SC守护进程、读卡器、卡片、命令时间。"}},
 	{"docs", glossary.Term{EN: "Write docs/generated from the tables in the program.", ZH: "根据程序内的表生成docs/generated。"}},
+	{"token", glossary.Term{EN: "Tokens: their life cycle, and why one is resolved or refused.", ZH: "令牌：生命周期，以及解析或拒绝的原因。"}},
+	{"token_states", glossary.Term{EN: "Print the life cycle of a token.", ZH: "显示令牌生命周期。"}},
+	{"token_reasons", glossary.Term{EN: "Print the reasons, in the order of the rules.", ZH: "按规则顺序显示原因。"}},
 	{"docs_check", glossary.Term{EN: "Write nothing; fail when the committed files differ.", ZH: "不写文件；与已提交的文件不一致时失败。"}},
 	{"docs_dir", glossary.Term{EN: "Root of the source tree.", ZH: "源代码树的根目录。"}},
 	{"version", glossary.Term{EN: "Say which build this is.", ZH: "显示版本信息。"}},
@@ -201,5 +207,8 @@ var examples = map[string][]Example{
 
 // Examples are the example lines of a command, "" for the program.
 func Examples(command string) []Example {
-	return slices.Concat(examples[command], issueExamples[command])
+	return slices.Concat(
+		examples[command], issueExamples[command], purseExamples[command], posExamples[command], phoneExamples[command], transitExamples[command],
+		gateExamples[command],
+	)
 }

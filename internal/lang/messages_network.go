@@ -9,11 +9,13 @@ var (
 	DemoWorldIs     = glossary.Term{EN: "%d CA · %d issuers · %d acquirer · %d switch · %d merchants · %d cards", ZH: "%d个认证中心 · %d个发卡行 · %d个收单机构 · %d个交换中心 · %d个商户 · %d张卡"}
 	DemoOneTap      = glossary.Term{EN: "One tap, byte by byte", ZH: "逐字节看一次挥卡"}
 	DemoTaps        = glossary.Term{EN: "Taps", ZH: "挥卡"}
+	DemoSteps       = glossary.Term{EN: "Chip in the slot, purse, SM, script", ZH: "插卡、电子现金、国密、脚本"}
+	DemoSettled     = glossary.Term{EN: "settled", ZH: "已结算"}
 	DemoFaults      = glossary.Term{EN: "Broken on purpose", ZH: "故意制造的故障"}
 	DemoMoney       = glossary.Term{EN: "The money", ZH: "账目"}
 	DemoHolds       = glossary.Term{EN: "%d of %d invariants hold", ZH: "%d项不变量成立，共%d项"}
 	DemoDigest      = glossary.Term{EN: "journal digest %s: the same for the same seed", ZH: "流水摘要%s：同一种子结果相同"}
-	DemoTook        = glossary.Term{EN: "%d taps, %d faults, %s", ZH: "%d次挥卡，%d个故障，用时%s"}
+	DemoTook        = glossary.Term{EN: "%d taps, %d steps with chip and purse, %d faults, %s", ZH: "%d次挥卡，%d步插卡与电子现金，%d个故障，用时%s"}
 	DemoNext        = glossary.Term{EN: "Next", ZH: "下一步"}
 	DemoNextTrace   = glossary.Term{EN: "every byte of the first tap", ZH: "第一次挥卡的全部字节"}
 	DemoNextUp      = glossary.Term{EN: "keep the network running", ZH: "让网络持续运行"}

@@ -144,8 +144,12 @@ const (
 	networkKeyBytes  = 10 + 6 + 11 + 11 + 1
 )
 
+// endMark stands behind a payment's key on the row that ends it.
+const endMark = "e"
+
 // keyID reads a payment key of package unionpay; a key of any other form joins rows of its role only.
 func keyID(role, key string) string {
+	key = strings.TrimSuffix(key, endMark)
 	switch {
 	case key == "":
 		return ""
@@ -154,7 +158,10 @@ func keyID(role, key string) string {
 	case len(key) == networkKeyBytes && digitsOnly(key):
 		return networkID(key[:10], number(key[10:16]), key[16:27], key[27:38])
 	}
-	return clean(prefixKey + role + "/" + key)
+	if id := prefixKey + role + "/" + key; clean(id) == id {
+		return id
+	}
+	return "" // masked, it would be that of others too and join their payments
 }
 
 func digitsOnly(s string) bool { return strings.Trim(s, "0123456789") == "" }
