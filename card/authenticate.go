@@ -18,7 +18,7 @@ const minDDOLData = 4
 
 // internalAuthenticate makes a dynamic signature over the terminal's data [EMV B3 6.5.9].
 func (c *Card) internalAuthenticate(cmd apdu.Command) (apdu.Response, error) {
-	a, d := &c.applications[c.selected], &c.tx.dialogue
+	a, d := c.application(), &c.tx.dialogue
 	listed := a.contact.ddol.Length()
 	switch {
 	case cmd.P1 != 0 || cmd.P2 != 0:
@@ -82,7 +82,7 @@ func (c *Card) externalAuthenticate(cmd apdu.Command) (apdu.Response, error) {
 
 // authenticIssuer compares the issuer's answer with what the card expects for the response code [REF 4.4].
 func (c *Card) authenticIssuer(arpc [8]byte, arc [2]byte) (bool, error) {
-	a := &c.applications[c.selected]
+	a := c.application()
 	want, err := a.crypto.ARPC(c.state.Applications[c.selected].ATC, c.tx.dialogue.ac, arc)
 	return err == nil && subtle.ConstantTimeCompare(want[:], arpc[:]) == 1, err
 }

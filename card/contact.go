@@ -23,6 +23,8 @@ type ContactProfile struct {
 	// The same dialogue over contactless [REF 2.1]; an empty FullAFL: not offered. FullAIP has AIPFullContactless.
 	FullAIP emv.AIP
 	FullAFL emv.AFL
+	// FullOnly: the application has no qPBOC and answers every reader that knows the full dialogue with it.
+	FullOnly bool
 
 	Format2 bool   // answers in template 77 instead of 80 [EMV B3 6.5.5.4]
 	CVN     byte   // 0: as on contactless
@@ -108,6 +110,7 @@ func (c *Card) initiateContact(cmd apdu.Command) (apdu.Response, error) {
 	if err != nil {
 		return refuse(apdu.WrongLength), nil
 	}
+	a = a.chosen(terminal)
 	d := dialogue{aip: a.contact.AIP, pdol: terminal, told: [][]byte{append([]byte(nil), value...)}}
 	afl, second := a.contact.AFL, false
 	if d.cash, second = a.choosesCash(terminal, &c.state.Applications[c.selected]); d.cash {
@@ -133,7 +136,7 @@ func (c *Card) openDialogue(a *application, d *dialogue, afl emv.AFL, second boo
 		return refuse(apdu.ConditionsNotSatisfied), nil
 	}
 	d.triesBefore, d.cvr = s.PINTries, emv.NewCVR()
-	c.phase, c.tx = phaseDialogue, transaction{answered: true, second: second, dialogue: *d}
+	c.phase, c.tx = phaseDialogue, transaction{answered: true, second: second, sm: a.secondSet, dialogue: *d}
 	if a.contact.Format2 {
 		return answer(tlv.Wrap(emv.TagResponse2, tlv.Append(nil, emv.TagAIP, d.aip[:]), tlv.Append(nil, emv.TagAFL, afl.Bytes())))
 	}
@@ -228,6 +231,9 @@ func (a *application) checkContactFiles() error {
 	k := a.contact
 	if len(k.FullAFL) > 0 != k.FullAIP.Has(emv.AIPFullContactless) || k.AIP.Has(emv.AIPFullContactless) || k.CashAIP.Has(emv.AIPFullContactless) {
 		return fmt.Errorf("the bit for the full dialogue over contactless belongs into its own profile alone")
+	}
+	if k.FullOnly && len(k.FullAFL) == 0 {
+		return fmt.Errorf("the full dialogue is all there is over contactless, but it has no files")
 	}
 	for i, files := range [...]struct {
 		aip emv.AIP

@@ -293,7 +293,8 @@ func (i *insertion) combined(icc oda.ICCKey, p1 byte, arc string) {
 		}
 	}
 	data := i.terminalData(false, arc)
-	got, err := oda.VerifyCDA(icc, i.answer.Get(emv.TagSDAD), [4]byte(data.Get(emv.TagUnpredictableNumber)), oda.TransactionHash(append(i.told, rest)...))
+	got, err := oda.VerifyCombined(icc, i.answer.Get(emv.TagSDAD), [4]byte(data.Get(emv.TagUnpredictableNumber)),
+		oda.HashTransaction(icc.PublicKey().Algorithm(), append(i.told, rest)...))
 	if err != nil {
 		i.Fatal(err)
 	}

@@ -21,7 +21,7 @@ type Crypto interface {
 	IDDMAC(atc uint16, value []byte) ([4]byte, error)
 	// SignFDDA is the dynamic signature (9F4B) of the contactless path [REF 2.6].
 	SignFDDA(atc uint16, in oda.FDDAInput) ([]byte, error)
-	// SignatureLength is the length of a signature in bytes, which is that of the ICC key; 0: the card has none.
+	// SignatureLength is the length of what SignFDDA makes, in bytes: with RSA that of the ICC key; 0: the card has none.
 	SignatureLength() int
 	// SignDynamic is the dynamic signature (9F4B) of INTERNAL AUTHENTICATE over the card's number and the terminal's data [EMV B2 6.5.1].
 	SignDynamic(number, terminal []byte) ([]byte, error)
@@ -142,7 +142,11 @@ func (s *SoftCrypto) SignFDDA(atc uint16, in oda.FDDAInput) ([]byte, error) {
 
 // SignatureLength implements Crypto.
 func (s *SoftCrypto) SignatureLength() int {
-	return s.icc.Public().Len()
+	const fdda = 3 // bytes of ICC dynamic data
+	if s.icc.IsZero() {
+		return 0
+	}
+	return s.icc.Public().DynamicLength(fdda)
 }
 
 // WithFileKey returns the same keys with the opening key of a file of the extended application.
@@ -217,11 +221,16 @@ func (s *SoftCrypto) SignCombined(c oda.Combined, random [4]byte, transaction ..
 	if s.icc.IsZero() {
 		return nil, errNoICCKey
 	}
-	return oda.SignCDA(s.icc, c, random, oda.TransactionHash(transaction...)), nil
+	return oda.SignCombined(s.icc, c, random, oda.HashTransaction(s.icc.Public().Algorithm(), transaction...)), nil
 }
 
-// PINLength implements Crypto.
-func (s *SoftCrypto) PINLength() int { return s.pinKey().Public().Len() }
+// PINLength implements Crypto. Nobody says how a PIN is enciphered for an SM2 key: such a card takes none.
+func (s *SoftCrypto) PINLength() int {
+	if key := s.pinKey().Public(); key.Algorithm() == oda.RSA {
+		return key.Len()
+	}
+	return 0
+}
 
 // DecipherPIN implements Crypto.
 func (s *SoftCrypto) DecipherPIN(enciphered []byte, challenge [8]byte) (pinblock.Block, bool) {

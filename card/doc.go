@@ -21,6 +21,6 @@
 //   - whatever arrives is answered with a status word; Process never panics and fails only when the power is gone;
 //   - the same image, state, commands and random bytes give the same answers.
 //
-// It does not hold two suites in one application and choose between them by DF69; T=0 (GET RESPONSE, 61xx, 6Cxx) is the transport's.
+// An application may hold two sets of algorithms and chooses by DF69 (dual.go). T=0 (GET RESPONSE, 61xx, 6Cxx) is the transport's.
 // RSA signing is for the TEST keys of this project only: it is not hardened against side channels.
 package card

@@ -2,6 +2,7 @@ package card
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"tapnet/emv"
@@ -52,6 +53,7 @@ type applicationFile struct {
 	LoadLogFormat []byte         `json:",omitempty"`
 	Contact       *contactFile   `json:",omitempty"`
 	Files         []ExtendedFile `json:",omitempty"`
+	SM            *smFile        `json:",omitempty"`
 }
 
 type recordFile struct {
@@ -66,6 +68,7 @@ type contactFile struct {
 	CashAIP, CashAFL []byte
 	FullAIP, FullAFL []byte
 	Format2          bool
+	FullOnly         bool `json:",omitzero"`
 	CVN, IDD         byte
 	Checks           Checks
 	PINVariant       cryptogram.PINVariant
@@ -102,7 +105,7 @@ func (a *Application) file() applicationFile {
 		DeclineWithoutCVM: a.DeclineWithoutCVM,
 		DKI:               a.DKI, CVN: a.CVN, Algorithm: a.Algorithm, IDD: a.IDD, FDDA01: a.FDDA01,
 		Objects: a.Objects.Bytes(), LogSFI: a.Log.SFI, LogFormat: a.Log.Format.Bytes(),
-		LoadLogSFI: a.LoadLog.SFI, LoadLogFormat: a.LoadLog.Format.Bytes(), Contact: a.Contact.file(), Files: a.Files,
+		LoadLogSFI: a.LoadLog.SFI, LoadLogFormat: a.LoadLog.Format.Bytes(), Contact: a.Contact.file(), Files: a.Files, SM: a.SM.file(),
 	}
 	for _, r := range a.Records {
 		f.Records = append(f.Records, recordFile(r))
@@ -116,7 +119,7 @@ func (k *ContactProfile) file() *contactFile {
 	}
 	return &contactFile{
 		PDOL: k.PDOL.Bytes(), AIP: k.AIP[:], AFL: k.AFL.Bytes(), CashAIP: k.CashAIP[:], CashAFL: k.CashAFL.Bytes(),
-		FullAIP: k.FullAIP[:], FullAFL: k.FullAFL.Bytes(), Format2: k.Format2, CVN: k.CVN, IDD: k.IDD, Checks: k.Checks,
+		FullAIP: k.FullAIP[:], FullAFL: k.FullAFL.Bytes(), FullOnly: k.FullOnly, Format2: k.Format2, CVN: k.CVN, IDD: k.IDD, Checks: k.Checks,
 		PINVariant: k.PINVariant, PINTryLimit: k.PINTryLimit,
 	}
 }
@@ -181,7 +184,7 @@ func (f *applicationFile) application() (Application, error) {
 		a.Records = append(a.Records, Record(r))
 	}
 	if k := f.Contact; k != nil {
-		c := &ContactProfile{Format2: k.Format2, CVN: k.CVN, IDD: k.IDD, Checks: k.Checks, PINVariant: k.PINVariant, PINTryLimit: k.PINTryLimit}
+		c := &ContactProfile{Format2: k.Format2, FullOnly: k.FullOnly, CVN: k.CVN, IDD: k.IDD, Checks: k.Checks, PINVariant: k.PINVariant, PINTryLimit: k.PINTryLimit}
 		a.Contact = c
 		read("contact PDOL", func() (e error) { c.PDOL, e = emv.ParseDOL(k.PDOL); return e })
 		for _, files := range [...]struct {
@@ -194,7 +197,45 @@ func (f *applicationFile) application() (Application, error) {
 			read("contact AFL", func() (e error) { *files.afl, e = parseAFL(files.list); return e })
 		}
 	}
+	if f.SM != nil {
+		read("second set of algorithms", func() (e error) { a.SM, e = f.SM.profile(); return e })
+	}
 	return a, err
+}
+
+// smFile is an SMProfile; the dialogues are those for contact, electronic cash there, and the field.
+type smFile struct {
+	Algorithm byte
+	AIP       []byte
+	Offline   []byte `json:",omitempty"`
+	Online    []byte `json:",omitempty"`
+	Dialogues [3]dialogueFile
+}
+
+type dialogueFile struct{ AIP, AFL []byte }
+
+func (p *SMProfile) file() *smFile {
+	if p == nil {
+		return nil
+	}
+	f := &smFile{Algorithm: p.Algorithm, AIP: p.AIP[:], Offline: p.OfflineAFL.Bytes(), Online: p.OnlineAFL.Bytes()}
+	for i, d := range [...]*DialogueFiles{&p.Contact, &p.Cash, &p.Full} {
+		f.Dialogues[i] = dialogueFile{d.AIP[:], d.AFL.Bytes()}
+	}
+	return f
+}
+
+func (f *smFile) profile() (*SMProfile, error) {
+	p := &SMProfile{Algorithm: f.Algorithm}
+	var errs [9]error
+	p.AIP, errs[0] = emv.ParseAIP(f.AIP)
+	p.OfflineAFL, errs[1] = parseAFL(f.Offline)
+	p.OnlineAFL, errs[2] = parseAFL(f.Online)
+	for i, d := range [...]*DialogueFiles{&p.Contact, &p.Cash, &p.Full} {
+		d.AIP, errs[3+2*i] = emv.ParseAIP(f.Dialogues[i].AIP)
+		d.AFL, errs[4+2*i] = parseAFL(f.Dialogues[i].AFL)
+	}
+	return p, errors.Join(errs[:]...)
 }
 
 func parseAFL(b []byte) (emv.AFL, error) {

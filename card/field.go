@@ -17,6 +17,7 @@ type Field struct {
 	commands, commits        int // since the card was last presented
 	tearCommand, tearAnswer  int // 1 for the first; 0: never
 	tearBefore, tearAfterOne int
+	fed                      bool // see Feed
 }
 
 var _ apdu.Transceiver = (*Field)(nil)
@@ -36,7 +37,7 @@ func newField(c *Card, on Interface) *Field {
 // Present puts the card (back) into the field or slot: it starts anew from what its memory holds. Tears that were asked for before
 // are forgotten. A card that does not have the interface is not there.
 func (f *Field) Present() {
-	*f = Field{card: f.card, on: f.on}
+	*f = Field{card: f.card, on: f.on, fed: f.fed}
 	f.card.faultHook = f.fault
 	f.present = f.card.PowerOn(f.on) != nil
 }
@@ -46,6 +47,10 @@ func (f *Field) Remove() {
 	f.present = false
 	f.card.PowerOff()
 }
+
+// Feed: the carrier has power of its own, as a phone does. A write that has begun then comes to its end although the card has left; the
+// answer is lost all the same.
+func (f *Field) Feed() { f.fed = true }
 
 // TearBeforeCommand takes the card away before it hears command n, counted from 1 since it was presented.
 func (f *Field) TearBeforeCommand(n int) { f.tearCommand = n }
@@ -69,9 +74,9 @@ func (f *Field) Commands() int { return f.commands }
 func (f *Field) fault(before bool) bool {
 	if before {
 		f.commits++
-		return f.commits == f.tearBefore
+		return f.commits == f.tearBefore && !f.fed
 	}
-	return f.commits == f.tearAfterOne
+	return f.commits == f.tearAfterOne || f.commits == f.tearBefore && f.fed
 }
 
 // Transceive implements apdu.Transceiver.

@@ -19,7 +19,7 @@ const (
 // generateAC decides the payment, in one or two steps [EMV B3 6.5.5]. What follows from the decision is durable before the cryptogram
 // leaves.
 func (c *Card) generateAC(cmd apdu.Command) (apdu.Response, error) {
-	a, d := &c.applications[c.selected], &c.tx.dialogue
+	a, d := c.application(), &c.tx.dialogue
 	asked, combined := emv.CID(cmd.P1&acTypeMask), cmd.P1&acCombined != 0
 	again := c.phase == phaseOnline
 	switch {

@@ -57,7 +57,7 @@ func (c *Card) getData(cmd apdu.Command) (apdu.Response, error) {
 		return refuse(apdu.WrongLength), nil
 	}
 	tag := tlv.Tag(cmd.P1)<<8 | tlv.Tag(cmd.P2)
-	a := &c.applications[c.selected]
+	a := c.application()
 	for i := range dataObjects {
 		object := &dataObjects[i]
 		if object.tag != tag {

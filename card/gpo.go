@@ -102,8 +102,9 @@ func (c *Card) getProcessingOptions(cmd apdu.Command) (apdu.Response, error) {
 	if sw != apdu.OK {
 		return refuse(sw), nil
 	}
+	a = a.chosen(r.terminal)
 	// qPBOC comes first; a reader without it may ask for the full dialogue, if this card holds it here [REF 2.1].
-	if !r.ttq.Has(emv.TTQQPBOC) {
+	if !r.ttq.Has(emv.TTQQPBOC) || a.contact != nil && a.contact.FullOnly {
 		return c.initiateFull(a, &r)
 	}
 	c.phase = phaseInitiated // one payment for one selection, whatever comes of it
@@ -118,7 +119,7 @@ func (c *Card) getProcessingOptions(cmd apdu.Command) (apdu.Response, error) {
 	}
 	c.decision, c.decided = d, true
 	paid := next.Applications[c.selected] // the state after the payment
-	tx := transaction{second: second, extended: extendedPayment{kind: at.extended, amount: r.amount}}
+	tx := transaction{second: second, sm: a.secondSet, extended: extendedPayment{kind: at.extended, amount: r.amount}}
 	d.apply(&paid, tx.purse(), r.amount)
 	if d.CID == emv.ARQC && d.SW == apdu.OK {
 		*s = paid // pre-pay takes the money now

@@ -68,7 +68,7 @@ type Application struct {
 	// How it speaks to its issuer [REF 1.7].
 	DKI       byte
 	CVN       byte // 01 or 17
-	Algorithm byte // of the cryptogram: AlgorithmTDES
+	Algorithm byte // of the cryptogram: cryptogram.AlgorithmTDES and so on
 	IDD       byte // issuer discretionary data, emv.IDDBalance and so on; 0: none
 	FDDA01    bool // dynamic signature version 01 is supported
 
@@ -78,6 +78,7 @@ type Application struct {
 	LoadLog LogLayout // of loads: SFI of DF4D, usually 0C, and DF4F; each record begins with tag, old and new balance [REF 3.4]
 
 	Contact *ContactProfile // the dialogue with GENERATE AC; nil: none, the application speaks qPBOC only
+	SM      *SMProfile      // a second set of algorithms, with keys that are a Dual; nil: there is one
 	Files   []ExtendedFile  // of the extended application [REF 2.8]
 }
 

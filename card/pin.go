@@ -77,7 +77,7 @@ func (c *Card) getChallenge(cmd apdu.Command) (apdu.Response, error) {
 // verify checks the offline PIN [EMV B3 6.5.12]. The try is durably used up before the comparison, so that pulling the card out at
 // the right moment gains nothing.
 func (c *Card) verify(cmd apdu.Command) (apdu.Response, error) {
-	a, d := &c.applications[c.selected], &c.tx.dialogue
+	a, d := c.application(), &c.tx.dialogue
 	challenged := d.challenged
 	d.challenged = false
 	if cmd.P1 != 0 || cmd.P2 != apdu.VerifyPlaintext && cmd.P2 != apdu.VerifyEnciphered {

@@ -23,7 +23,9 @@ type application struct {
 	lastBody                 []byte
 	currency, secondCurrency [2]byte
 	sequence, track2         []byte
-	contact                  *contact // nil: qPBOC only
+	contact                  *contact     // nil: qPBOC only
+	sm                       *application // with the second set of algorithms; nil: there is one
+	secondSet                bool         // this is the second set
 }
 
 // Limits of what personalisation may write [EMV B3 Annex A].
@@ -57,10 +59,14 @@ func prepare(image *Image, crypto Crypto) ([]application, error) {
 		if many {
 			a.crypto = keyring[i]
 		}
+		keys := a.crypto
+		if dual, two := keys.(Dual); two && dual.Crypto != nil {
+			a.crypto = dual.Crypto
+		}
 		if a.suite = a.crypto.Suite(); a.suite.IsZero() {
 			return nil, fmt.Errorf("%w: keys without a suite", ErrImage)
 		}
-		if err := a.prepare(); err != nil {
+		if err := a.prepareAll(keys); err != nil {
 			return nil, fmt.Errorf("%w: application %d (%v): %w", ErrImage, i+1, a.AID, err)
 		}
 		for j := range i {
@@ -70,6 +76,14 @@ func prepare(image *Image, crypto Crypto) ([]application, error) {
 		}
 	}
 	return prepared, nil
+}
+
+// prepareAll makes an application ready under each set of algorithms.
+func (a *application) prepareAll(keys Crypto) error {
+	if err := a.prepare(); err != nil {
+		return err
+	}
+	return a.prepareSM(keys)
 }
 
 func (a *application) prepare() error {

@@ -9,6 +9,7 @@ import (
 type transaction struct {
 	answered bool   // GET PROCESSING OPTIONS ended with 9000
 	second   bool   // in the second currency
+	sm       bool   // with the second set of algorithms
 	dynamic  []byte // the answer to the last record of the offline AFL; nil when this transaction has none of its own
 	staged   bool   // an approved payment waits for its last record
 	ac       [8]byte

@@ -51,7 +51,7 @@ func (c *Card) readRecord(cmd apdu.Command) (apdu.Response, error) {
 	case c.phase == phaseDirectory:
 		return c.readDirectory(id)
 	}
-	a, s := &c.applications[c.selected], &c.state.Applications[c.selected]
+	a, s := c.application(), &c.state.Applications[c.selected]
 	switch {
 	case id.number == 0 && id.sfi == a.LoadLog.SFI:
 		return c.readLoadLog(a)

@@ -22,7 +22,7 @@ type change func(c *Card, a *application, next *State, cmd apdu.Command, data []
 // script runs a command of the issuer under secure messaging [REF 3.3] [REF 3.4]: it must come after the first cryptogram of a payment
 // that went online, and carry a MAC for that cryptogram. The change, its failure and the count of commands are one write.
 func (c *Card) script(cmd apdu.Command, run change) (apdu.Response, error) {
-	a, d := &c.applications[c.selected], &c.tx.dialogue
+	a, d := c.application(), &c.tx.dialogue
 	if !d.scripts || d.macFailed || d.authentication == authenticationFailed || c.state.Blocked {
 		return refuse(apdu.ConditionsNotSatisfied), nil
 	}

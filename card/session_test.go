@@ -18,8 +18,8 @@ import (
 )
 
 // The sessions are whole dialogues with a test card, as text: ">" what the terminal sends, "<" what the card answers ("< gone" when it has
-// left). The test holds them against the card byte by byte; -update records them again.
-var update = flag.Bool("update", false, "record the sessions again")
+// left). The test holds them against the card byte by byte; -record writes them down again.
+var record = flag.Bool("record", false, "record the sessions again")
 
 // recorded makes a contact dialogue whose bytes are kept.
 func recorded(t testing.TB, change func(*card.Image)) *insertion {
@@ -137,6 +137,8 @@ var sessions = map[string]struct {
 		i.payOnline()
 		return i.tape
 	}},
+	"dual-tdes": {"a card with two sets of algorithms meets a terminal without SM2, SM3 and SM4: field, then slot [REF 4.6]", dualSession(false)},
+	"dual-sm":   {"the same card meets a terminal that knows them", dualSession(true)},
 	"segment": {"contactless: entry and exit of a ride, the second advanced by the card [REF 2.8]", func(t testing.TB) *bytes.Buffer {
 		m := newMerchant(t, 0x01, func(image *card.Image) {
 			image.State.Applications[0].Purses[0].Balance = 500
@@ -152,13 +154,33 @@ var sessions = map[string]struct {
 	}},
 }
 
+// dualSession is a payment from the purse in the field, and an online one in the slot with the cryptogram inside a signature.
+func dualSession(sm bool) func(t testing.TB) *bytes.Buffer {
+	return func(t testing.TB) *bytes.Buffer {
+		c, issued := dualCard(t, sm)
+		r := present(t, c, issued)
+		r.tape = &bytes.Buffer{}
+		r.tap(sale{ttq: offlineGate, amount: 1250, sm: sm})
+		i := insert(t, c, issued)
+		i.tape, i.sale.sm = r.tape, sm
+		i.open(false)
+		signed, all := i.readAll(i.gpo)
+		i.combined(i.iccKey(issued, i.gpo, signed, all), 0x90, "")
+		ac := i.answer.Get(emv.TagAC)
+		i.send(apdu.ExternalAuthenticate(i.arpc("00")), apdu.OK)
+		i.generate(emv.TC, emv.TC, false, "00")
+		i.send(i.seal(4, apdu.InsPutData, 0x9F, 0x79, bcd(9750), ac), apdu.OK)
+		return r.tape
+	}
+}
+
 func TestSessions(t *testing.T) {
 	for name, session := range sessions {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", "sessions", name+".apdu")
 			head := fmt.Sprintf("source: a card of package cardtest and TEST keys\ncomment: %s\n", session.comment)
 			got := head + session.play(t).String()
-			if *update {
+			if *record {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -181,7 +203,7 @@ func TestSessions(t *testing.T) {
 	}
 	// Nothing in the directory is without its test.
 	files, err := filepath.Glob(filepath.Join("testdata", "sessions", "*.apdu"))
-	if err != nil || !*update && len(files) != len(sessions) {
+	if err != nil || !*record && len(files) != len(sessions) {
 		t.Errorf("%d files, %d sessions, %v", len(files), len(sessions), err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"tapnet/card"
 	"tapnet/card/cardtest"
 	"tapnet/emv"
+	"tapnet/emv/cryptogram"
 	"tapnet/emv/oda"
 	"tapnet/tlv"
 )
@@ -21,6 +22,7 @@ type sale struct {
 	amount   int64
 	currency uint16 // packed: 0x0156
 	random   [4]byte
+	sm       bool // the terminal knows SM2, SM3 and SM4
 }
 
 // Readers of the tests.
@@ -49,6 +51,8 @@ func (s sale) data() emv.Data {
 	d.Set(emv.TagTransactionType, []byte{0x00})
 	d.Set(emv.TagUnpredictableNumber, s.random[:])
 	d.Set(emv.TagMerchantName, []byte("CANTEEN ONE"))
+	support := cryptogram.SMSupport(s.sm)
+	d.Set(emv.TagSMSupport, support[:])
 	return d
 }
 

@@ -97,11 +97,14 @@ func TestAID(t *testing.T) {
 			t.Errorf("%v has no name", known.aid)
 		}
 	}
-	if kernel, ok := AIDQuasiCredit.Kernel(); !ok || kernel != 7 {
-		t.Error("no kernel")
-	}
-	if _, ok := AIDTransitCash.Kernel(); ok {
-		t.Error("T-Union is not kernel 7")
+	for aid, want := range map[AID]byte{
+		AIDDebit: 7, AIDQuasiCredit: 7, AIDUSDebit: 7, "\xA0\x00\x00\x03\x33": 7, "\xA0\x00\x00\x03\x33\x02": 7, AIDTransitCash: 0, PPSE: 0, "": 0,
+		"\xA0\x00\x00\x00\x04\x10\x10": 2, "\xA0\x00\x00\x00\x03\x10\x10": 3, "\xA0\x00\x00\x00\x25\x01": 4,
+		"\xA0\x00\x00\x00\x65\x10\x10": 5, "\xA0\x00\x00\x01\x52\x30\x10": 6, "\xA0\x00\x00\x03\x34": 0,
+	} {
+		if kernel, known := aid.Kernel(); kernel != want || known != (want != 0) {
+			t.Errorf("%v leads to kernel %d, %v", aid, kernel, known)
+		}
 	}
 }
 

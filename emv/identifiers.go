@@ -69,9 +69,28 @@ func (a AID) Matches(terminal AID, partial bool) bool {
 	return a == terminal
 }
 
-// Kernel returns the kernel that the identifier leads to when the directory entry names none; false when unknown.
+// providerKernels is the kernel of each registered provider that has one of its own [EMV BookB 3.3].
+var providerKernels = [...]struct {
+	rid    AID
+	kernel byte
+}{
+	{"\xA0\x00\x00\x00\x04", 0x02},
+	{"\xA0\x00\x00\x00\x03", 0x03},
+	{"\xA0\x00\x00\x00\x25", 0x04},
+	{"\xA0\x00\x00\x00\x65", 0x05},
+	{"\xA0\x00\x00\x01\x52", 0x06},
+	{"\xA0\x00\x00\x03\x33", KernelUnionPay},
+}
+
+// Kernel returns the kernel that the identifier leads to when the directory entry names none: that of the registered provider. Of
+// another provider it is 0 and false: then any kernel will do that the terminal has for the identifier [EMV BookB 3.3].
 func (a AID) Kernel() (byte, bool) {
-	return KernelUnionPay, strings.HasPrefix(string(a), string(UnionPayKernelPrefix))
+	for _, p := range providerKernels {
+		if strings.HasPrefix(string(a), string(p.rid)) {
+			return p.kernel, true
+		}
+	}
+	return 0, false
 }
 
 // Term names a known identifier in both languages.

@@ -45,6 +45,7 @@ type Machine struct {
 	identity Identity
 
 	lastProves bool       // see LastProves
+	opened     Opened     // a full dialogue instead of a payment of this kernel
 	icc        oda.ICCKey // recovered from what has been read so far; zero: not yet
 }
 
@@ -100,6 +101,10 @@ func (m *Machine) Next(ev Event) Action {
 		return m.end(EndApplication, ReasonCardAnswerMalformed, glossary.Term{})
 	}
 	if m.state == stateOptions {
+		if response.SW == apdu.OK && m.tx.TTQ.Has(emv.TTQFullContactless) && opensFullDialogue(response.Data) {
+			m.open(r.Data)
+			return m.otherInterface(EndApplication, ReasonFullDialogue, glossary.Term{})
+		}
 		return m.options(response)
 	}
 	return m.record(response)

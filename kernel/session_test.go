@@ -19,9 +19,9 @@ import (
 
 // The sessions are conversations as text: header lines "key: value", then ">" what the kernel sends, "<" what the card answers
 // ("< gone" when it leaves), "=" the outcome. The card of these tests checks every byte it is sent.
-var update = flag.Bool("update", false, "record commands and outcomes of the sessions again")
+var record = flag.Bool("record", false, "record commands and outcomes of the sessions again")
 
-// recorded are the sessions whose card is a scene of these tests: with -update its answers are recorded too.
+// recorded are the sessions whose card is a scene of these tests: with -record its answers are recorded too.
 var recorded = map[string]func(*scene){
 	"ecash-fdda01":  func(*scene) {},
 	"ecash-fdda00":  both(version(0, "0020"), allow00),
@@ -146,7 +146,7 @@ func TestSessions(t *testing.T) {
 				change(sc)
 			}
 			file.apply(sc)
-			live = live && *update
+			live = live && *record
 			if live {
 				sc.sign()
 				if sc.late != nil {
@@ -155,7 +155,7 @@ func TestSessions(t *testing.T) {
 				file.lines = nil
 			}
 			file.play(t, sc, live)
-			if *update {
+			if *record {
 				file.write(t)
 			}
 		})
@@ -175,7 +175,7 @@ func (s *session) play(t *testing.T, sc *scene, live bool) {
 			s.lines = append(s.lines, exchange{command: command, answer: sc.reply(*a.Send)})
 		case n >= len(s.lines):
 			t.Fatalf("the session ends before command %d, %X", n+1, command)
-		case *update:
+		case *record:
 			s.lines[n].command = command
 		case !bytes.Equal(s.lines[n].command, command):
 			t.Fatalf("command %d: %X\nthe session has %X", n+1, command, s.lines[n].command)
@@ -188,7 +188,7 @@ func (s *session) play(t *testing.T, sc *scene, live bool) {
 	}
 	got := describe(*a.Outcome)
 	switch {
-	case *update:
+	case *record:
 		s.outcome, s.lines = got, s.lines[:n]
 	case got != s.outcome:
 		t.Errorf("%s\nwant %s", got, s.outcome)

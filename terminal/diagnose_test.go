@@ -21,7 +21,7 @@ import (
 func TestEveryReasonHasACause(t *testing.T) {
 	fine := map[kernel.Reason]bool{kernel.ReasonNone: true, kernel.ReasonApproved: true, kernel.ReasonIssuerDecides: true, kernel.ReasonDeferred: true,
 		kernel.ReasonExpiredOnline: true, kernel.ReasonODAFailedOnline: true, kernel.ReasonPINOnline: true, kernel.ReasonRecovered: true,
-		kernel.ReasonRecoveredByBalance: true, kernel.ReasonRecoveredByLog: true}
+		kernel.ReasonRecoveredByBalance: true, kernel.ReasonRecoveredByLog: true, kernel.ReasonDialogueHeld: true}
 	for _, r := range kernel.Reasons() {
 		o := kernel.NewOutcome(kernel.Declined, r, glossary.Term{})
 		if d := terminal.Diagnose(&o); (d.Cause == terminal.CauseNone) != fine[r] || d.Why.ZH == "" || d.Next.ZH == "" || d.Next.EN == "" {

@@ -18,8 +18,9 @@ const (
 	MaxCandidates = 16
 	// MaxTapCommands bounds a tap: the directory, a SELECT for each candidate, and one kernel dialogue.
 	MaxTapCommands = 1 + MaxCandidates + kernel.MaxCommands
-	// MaxRetapCommands bounds a re-tap: selection, identity, counter, two amounts, the log or the remaining records, and a new tap.
-	MaxRetapCommands = 5 + 1 + MaxLogRecords + kernel.MaxRecords + MaxTapCommands
+	// MaxRetapCommands bounds a re-tap: selection, identity, counter, two amounts, three objects that say what they mean, the log or the
+	// remaining records, and a new tap.
+	MaxRetapCommands = 8 + 1 + MaxLogRecords + kernel.MaxRecords + MaxTapCommands
 
 	maxTransactionCounter = 99_999_999 // tag 9F41, eight digits
 	lowestPriority        = 16         // of an entry without priority: behind 1 to 15 [EMV BookB 3.3]
@@ -105,6 +106,9 @@ func (t *Terminal) prepare(r *Request) (ready []prepared, why kernel.Reason) {
 		if refusal := p.prepare(r.Amount); refusal != kernel.ReasonNone {
 			why = refusal
 			continue
+		}
+		if r.AskIssuer {
+			p.ttq.Set(emv.TTQOnlineCryptogramRequired)
 		}
 		ready = append(ready, p)
 	}
@@ -197,14 +201,20 @@ func parseEntries(list []byte, most int) (entries []entry) {
 	return entries
 }
 
-// kernelID is the kernel the card wants: what 9F2A says, or the kernel of the provider [EMV BookB 3.3] [REF 1.1].
+// anyKernel: the card leaves the kernel to the terminal.
+const anyKernel = 0
+
+// kernelID is the kernel the card wants: what 9F2A says, or the kernel of the provider; anyKernel of a provider without one
+// [EMV BookB 3.3] [REF 1.1].
 func (e *entry) kernelID() byte {
 	const longForm = 0x80 // the two high bits say whether country code and provider follow
 	if len(e.kernel) > 0 && e.kernel[0] != 0 && e.kernel[0]&longForm == 0 {
 		return e.kernel[0]
 	}
-	id, _ := e.aid.Kernel()
-	return id
+	if id, known := e.aid.Kernel(); known {
+		return id
+	}
+	return anyKernel
 }
 
 // candidate is a directory entry with the combination that handles it.
@@ -221,7 +231,7 @@ func candidates(ready []prepared, entries []entry) []candidate {
 		e := &entries[i]
 		best := -1
 		for j := range ready {
-			if ready[j].Kernel != e.kernelID() || !e.aid.Matches(ready[j].AID, true) {
+			if id := e.kernelID(); id != anyKernel && ready[j].Kernel != id || !e.aid.Matches(ready[j].AID, true) {
 				continue
 			}
 			if best < 0 || len(ready[j].AID) > len(ready[best].AID) {

@@ -158,6 +158,37 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
+// TestKernelOfIdentifier: without 9F2A the provider of the identifier names the kernel; a provider without one leaves it to the terminal
+// [EMV BookB 3.3].
+func TestKernelOfIdentifier(t *testing.T) {
+	const (
+		visa     emv.AID = "\xA0\x00\x00\x00\x03\x10\x10"
+		operator emv.AID = "\xF0\x00\x00\x00\x42\x01"
+	)
+	for _, x := range []struct {
+		aid    emv.AID
+		kernel []byte // 9F2A
+		taken  bool
+	}{
+		{emv.AIDDebit, nil, true}, {emv.AIDTransitCash, nil, true}, {operator, nil, true}, {visa, nil, false},
+		{visa, []byte{7}, true}, {operator, []byte{7}, true}, {operator, []byte{3}, false}, {operator, []byte{0}, true},
+		{visa, []byte{0x87, 1, 2}, false}, {operator, []byte{0x83, 1, 2}, true}, // the long form names a kernel of one country: not ours
+	} {
+		e := entry(x.aid)
+		if x.kernel != nil {
+			e = entry(x.aid, tlv.Append(nil, emv.TagKernelID, x.kernel))
+		}
+		d, cfg := &directory{entries: e}, config(mustIssue(t))
+		for _, aid := range []emv.AID{visa, operator, emv.AIDTransitCash} {
+			cfg.Combinations = append(cfg.Combinations, terminal.Combination{AID: aid, Kernel: emv.KernelUnionPay})
+		}
+		tap(t, newTerminal(t, cfg), reply(d.reply), request(200))
+		if taken := len(d.selected) == 1; taken != x.taken {
+			t.Errorf("%v, kernel %X: selected %v", x.aid, x.kernel, d.selected)
+		}
+	}
+}
+
 // The kernel sends an application away that has no PDOL for it, and the next one is tried.
 func TestSelectNext(t *testing.T) {
 	bare := tlv.Wrap(emv.TagFCI, tlv.Append(nil, emv.TagDFName, emv.AIDCredit.Bytes()))

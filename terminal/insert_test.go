@@ -41,6 +41,9 @@ type bank struct {
 	script  func(b *bank, q contact.Online, atc uint16, arqc [8]byte) []byte
 	asked   int
 	balance int64 // that the card has signed for
+
+	suite cryptogram.Suite // of the payment in hand
+	keys  cryptogram.CardKeys
 }
 
 func (b *bank) answer(_ context.Context, q contact.Online) (*contact.HostAnswer, error) {
@@ -56,7 +59,8 @@ func (b *bank) answer(_ context.Context, q contact.Online) (*contact.HostAnswer,
 	raw := q.Data.Get(emv.TagATC)
 	atc, arqc := uint16(raw[0])<<8|uint16(raw[1]), [8]byte(q.Data.Get(emv.TagAC))
 	arc := [2]byte{b.arc[0], b.arc[1]}
-	arpc := b.issued.Suite.ARPC(b.issued.Suite.SessionKey(b.issued.CardKeys.AC, atc), arqc, arc)
+	b.suite, b.keys = keysFor(b, b.issued, q.Data)
+	arpc := b.suite.ARPC(b.suite.SessionKey(b.keys.AC, atc), arqc, arc)
 	if b.forged {
 		arpc[0] ^= 1
 	}
@@ -71,7 +75,7 @@ func (b *bank) answer(_ context.Context, q contact.Online) (*contact.HostAnswer,
 // putData is an issuer script with one PUT DATA.
 func (b *bank) putData(template tlv.Tag, tag tlv.Tag, value []byte, atc uint16, arqc [8]byte) []byte {
 	header := [5]byte{0x04, apdu.InsPutData, byte(tag >> 8), byte(tag), byte(len(value) + 4)}
-	mac := b.issued.Suite.Script(b.issued.CardKeys, atc, arqc).MAC(header, value)
+	mac := b.suite.Script(b.keys, atc, arqc).MAC(header, value)
 	command := append(append(header[:], value...), mac[:]...)
 	return tlv.Wrap(template, tlv.Append(nil, emv.TagScriptID, []byte{0, 0, 0, 1}), tlv.Append(nil, emv.TagScriptCommand, command))
 }

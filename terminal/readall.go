@@ -3,6 +3,7 @@ package terminal
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"tapnet/apdu"
 	"tapnet/emv"
@@ -45,39 +46,80 @@ type Item struct {
 // Items lists every data object of a dump, templates taken apart, in the order read. A record that is no TLV, as those of logs, is
 // one item without a tag.
 func (d *ApplicationDump) Items() []Item {
-	items := appendItems(nil, glossary.Term{EN: "answer to SELECT", ZH: "SELECT 应答"}, d.FCI)
+	namer := namer{foreign: d.foreign()}
+	items := namer.items(nil, glossary.Term{EN: "answer to SELECT", ZH: "SELECT 应答"}, d.FCI)
 	for _, r := range d.Records {
 		where := glossary.Term{EN: fmt.Sprintf("file %d, record %d", r.SFI, r.Number), ZH: fmt.Sprintf("文件 %d 记录 %d", r.SFI, r.Number)}
 		if nodes, err := tlv.Tree(r.Data); err == nil && len(nodes) > 0 && r.SFI < firstLogFile {
-			items = appendItems(items, where, r.Data)
+			items = namer.items(items, where, r.Data)
 			continue
 		}
 		items = append(items, Item{Where: where, Value: r.Data, Sensitive: true})
 	}
-	return appendItems(items, glossary.Term{EN: "GET DATA", ZH: "取数据"}, d.Objects.Bytes())
+	return namer.items(items, glossary.Term{EN: "GET DATA", ZH: "取数据"}, d.Objects.Bytes())
 }
 
-func appendItems(items []Item, where glossary.Term, b []byte) []Item {
+// foreign: the application is another scheme's, which gives the scheme's own tags meanings of its own.
+func (d *ApplicationDump) foreign() bool {
+	kernel, known := d.AID.Kernel()
+	return known && kernel != emv.KernelUnionPay
+}
+
+// namer gives data objects their names.
+type namer struct{ foreign bool }
+
+func (n namer) items(items []Item, where glossary.Term, b []byte) []Item {
 	nodes, err := tlv.Tree(b)
 	if err != nil {
 		return append(items, Item{Where: where, Value: b, Sensitive: true})
 	}
-	return appendNodes(items, where, nodes)
+	return n.nodes(items, where, nodes)
 }
 
-func appendNodes(items []Item, where glossary.Term, nodes []tlv.Node) []Item {
-	for _, n := range nodes {
-		if n.Tag.Constructed() {
-			items = appendNodes(items, where, n.Children)
+func (n namer) nodes(items []Item, where glossary.Term, nodes []tlv.Node) []Item {
+	for _, node := range nodes {
+		if node.Tag.Constructed() {
+			items = n.nodes(items, where, node.Children)
 			continue
 		}
-		item := Item{Where: where, Tag: n.Tag, Value: n.Value, Name: glossary.Term{EN: "unknown data object", ZH: "未知数据对象"}}
-		if e, known := emv.Lookup(n.Tag); known {
-			item.Name, item.Sensitive = e.Name, e.Sensitive
-		}
-		items = append(items, item)
+		items = append(items, n.item(where, node))
 	}
 	return items
+}
+
+// item names one object. What the dictionary does not know, or knows of another scheme, may be anything: it is shown unless it could be an
+// account number.
+func (n namer) item(where glossary.Term, node tlv.Node) Item {
+	item := Item{Where: where, Tag: node.Tag, Value: node.Value, Sensitive: numberLike(node.Value),
+		Name: glossary.Term{EN: "unknown data object", ZH: "未知数据对象"}}
+	e, known := emv.Lookup(node.Tag)
+	switch {
+	case known && n.foreign && strings.HasPrefix(e.Ref, "REF"):
+		item.Name = glossary.Term{EN: "data object of another scheme", ZH: "其他卡组织专用数据对象"}
+	case known:
+		item.Name, item.Sensitive = e.Name, e.Sensitive
+	}
+	return item
+}
+
+// numberLike: a run of digits, packed or in characters, as long as an account number [ISO 7812].
+func numberLike(b []byte) bool {
+	const shortest = 13
+	packed, text := 0, 0
+	for _, c := range b {
+		if text++; c < '0' || c > '9' {
+			text = 0
+		}
+		for _, digit := range [...]byte{c >> 4, c & 0xF} {
+			if packed++; digit > 9 {
+				packed = 0
+			}
+			if packed >= shortest || text >= shortest {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 const (

@@ -108,11 +108,11 @@ func (s *session) recover(torn *Torn) (fresh bool, err error) {
 	if paid == no {
 		return true, nil
 	}
-	return s.readOn(torn, asked, same, paid)
+	return s.readOn(torn, asked, same, paid, fci.Data)
 }
 
 // readOn reads what is missing, the last record above all: a card shows it after a tear only if it has paid [REF 2.4].
-func (s *session) readOn(torn *Torn, asked bool, same, paid answer) (fresh bool, err error) {
+func (s *session) readOn(torn *Torn, asked bool, same, paid answer, fci []byte) (fresh bool, err error) {
 	m := torn.machine
 	o, err := s.run(m, m.Resume())
 	switch {
@@ -122,7 +122,7 @@ func (s *session) readOn(torn *Torn, asked bool, same, paid answer) (fresh bool,
 		return false, err
 	case o.Reason == kernel.ReasonRecordRefused:
 		m.Tear()
-		return s.withoutRecord(torn, asked, paid), nil
+		return s.withoutRecord(torn, asked, paid, fci)
 	case same == unknown && o.Reason == kernel.ReasonContradictoryData:
 		m.Tear()
 		s.again(torn, kernel.ReasonOtherCard)
@@ -130,7 +130,7 @@ func (s *session) readOn(torn *Torn, asked bool, same, paid answer) (fresh bool,
 	case paid != yes && !m.LastProves():
 		// The record is the same for every payment: it shows nothing, and neither does the balance.
 		m.Tear()
-		return s.withoutRecord(torn, asked, unknown), nil
+		return s.withoutRecord(torn, asked, unknown, fci)
 	}
 	if o.Kind == kernel.Approved && o.Reason == kernel.ReasonApproved {
 		o.Reason = kernel.ReasonRecovered
@@ -140,16 +140,32 @@ func (s *session) readOn(torn *Torn, asked bool, same, paid answer) (fresh bool,
 }
 
 // withoutRecord decides when the last record is not to be had or shows nothing.
-func (s *session) withoutRecord(torn *Torn, asked bool, paid answer) (fresh bool) {
+func (s *session) withoutRecord(torn *Torn, asked bool, paid answer, fci []byte) (fresh bool, err error) {
 	switch {
 	case paid == yes && !s.terminal.config.RetapNeedsSignature:
 		s.end(*torn.machine.Settle(kernel.ReasonRecoveredByBalance).Outcome)
 	case paid == unknown && !asked:
-		return true // the record that pays was never asked for
+		return true, nil // the record that pays was never asked for
+	case paid == unknown:
+		return false, s.byLog(torn, fci)
 	default:
 		s.abandon(torn)
 	}
-	return false
+	return false, nil
+}
+
+// byLog ends a torn payment with what the card's log says, if it keeps one: a payment that is not there may have been made all the same.
+func (s *session) byLog(torn *Torn, fci []byte) error {
+	found, err := s.logSays(torn, fci)
+	if err != nil {
+		return err
+	}
+	if found && !s.terminal.config.RetapNeedsSignature {
+		s.end(*torn.machine.Settle(kernel.ReasonRecoveredByLog).Outcome)
+		return nil
+	}
+	s.abandon(torn)
+	return nil
 }
 
 // afterAnotherPayment: the card's counter has moved on since. Only its log can tell, if it keeps one.
@@ -157,16 +173,7 @@ func (s *session) afterAnotherPayment(torn *Torn, asked bool, fci []byte) (fresh
 	if !asked {
 		return true, nil
 	}
-	found, err := s.logSays(torn, fci)
-	if err != nil {
-		return false, err
-	}
-	if found && !s.terminal.config.RetapNeedsSignature {
-		s.end(*torn.machine.Settle(kernel.ReasonRecoveredByLog).Outcome)
-		return false, nil
-	}
-	s.abandon(torn)
-	return false, nil
+	return false, s.byLog(torn, fci)
 }
 
 // sameCard reads the record with the account number again. A card that withholds it outside a payment leaves the question to
@@ -215,12 +222,35 @@ func (s *session) balanceSays(torn *Torn, counter answer) (answer, error) {
 		}
 		switch now, ok := kernel.Minor(b); {
 		case ok && now == after:
+			decides, err := s.purseDecides(torn.request.Amount.Currency())
+			if err != nil || !decides {
+				return unknown, err
+			}
 			return yes, nil
 		case ok && now == after+amount:
 			return no, nil
 		}
 	}
 	return unknown, nil
+}
+
+// purseDecides reports whether the card pays from its purse or not at all: then what the purse holds shows what the card did. A card that
+// may pay from its cumulative limit instead, or in a foreign currency, says the same amount before and after [REF 1.6] [REF 2.2].
+func (s *session) purseDecides(c money.Currency) (bool, error) {
+	b, err := s.getData(emv.TagAdditionalProcessing)
+	if err != nil {
+		return false, err
+	}
+	processing, invalid := emv.ParseAdditionalProcessing(b)
+	if invalid != nil || !processing.Has(emv.APLowValue) && !processing.Has(emv.APLowValueAndCTTA) {
+		return false, nil
+	}
+	for _, tag := range [...]tlv.Tag{emv.TagECCurrency, emv.TagSecondECCurrency} {
+		if told, err := s.currency(tag); err != nil || told == c {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // logSays looks for the torn payment in the card's log: its counter and its amount.

@@ -262,3 +262,46 @@ func TestTornPrintsNothing(t *testing.T) {
 		}
 	}
 }
+
+// either is a card that may pay from its cumulative limit instead of its purse, with so much in the purse.
+func either(minor int64) cardtest.Options {
+	return cardtest.Options{Change: func(image *card.Image) {
+		a, s := &image.Applications[0], &image.State.Applications[0]
+		a.Processing = emv.AdditionalProcessing{0x20, 0x10, 0xF0, 0}
+		s.Purses[0].Balance, s.CumulativeLimit, s.CumulativeUpperLimit = minor, 50_000, 50_000
+	}}
+}
+
+// TestRetapPurseDoesNotDecide: a purse that holds the same before and after shows nothing about a payment that does not come from it.
+func TestRetapPurseDoesNotDecide(t *testing.T) {
+	for _, paid := range []bool{false, true} {
+		c, issued := cardtest.New(t, either(0))
+		term, field := newTerminal(t, config(issued)), card.NewField(c)
+		if paid {
+			field.TearAfterCommit(2)
+		} else {
+			field.TearBeforeCommit(2)
+		}
+		first := tap(t, term, field, request(1250))
+		if first.Torn == nil {
+			t.Fatalf("not torn: %v", first.Outcome.Reason)
+		}
+		field.Present()
+		again := retap(t, term, field, first.Torn, time.Second)
+		if paid {
+			want(t, again, kernel.Approved, kernel.ReasonRecovered)
+		} else {
+			want(t, again, kernel.EndApplication, kernel.ReasonInterrupted) // nothing shows that it has not paid either
+		}
+		if total := c.State().Applications[0].Cumulative; (total == 1250) != paid {
+			t.Errorf("paid %v: %d in the total", paid, total)
+		}
+	}
+	// Without the record the log decides, where there is one.
+	c, issued := cardtest.New(t, either(0))
+	term, field := newTerminal(t, config(issued)), card.NewField(c)
+	field.TearAfterCommit(2)
+	first := tap(t, term, field, request(1250))
+	field.Present()
+	want(t, retap(t, term, lostRecord(field), first.Torn, time.Second), kernel.Approved, kernel.ReasonRecoveredByLog)
+}

@@ -18,8 +18,8 @@ import (
 )
 
 // The sessions are whole taps with a test card, as text: ">" what the terminal sends, "<" what the card answers ("< gone" when it
-// leaves), "=" the outcome. The terminal is tested against the text, which checks every byte; -update asks the card again.
-var update = flag.Bool("update", false, "record the sessions again")
+// leaves), "=" the outcome. The terminal is tested against the text, which checks every byte; -record asks the card again.
+var record = flag.Bool("record", false, "record the sessions again")
 
 // plot is one session: the terminal and what the card goes through.
 type plot struct {
@@ -35,6 +35,8 @@ var plots = map[string]plot{
 	"ecash-long-key": {"the same with a card key of 1152 bits: the signature stands in the last record", cardtest.Options{LongKey: true}, config, 1250, nil},
 	"online":         {"the issuer decides: one command after the selection", cardtest.Options{}, onlineConfig, 29900, nil},
 	"online-pin":     {"at the limit for verification the card asks for the PIN", cardtest.Options{}, onlineConfig, 100_000, nil},
+	"dual-tdes":      {"a card with two sets of algorithms and a terminal without SM2, SM3 and SM4 [REF 4.6]", cardtest.Options{SM: true}, config, 1250, nil},
+	"dual-sm":        {"the same card at a terminal that knows them", cardtest.Options{SM: true}, smTerminal, 1250, nil},
 	"ecash-torn":     {"the card leaves with its last record unread", cardtest.Options{}, config, 1250, func(f *card.Field) { f.TearBeforeCommand(7) }},
 }
 
@@ -125,7 +127,7 @@ func TestSessions(t *testing.T) {
 			c, issued := cardtest.New(t, p.options)
 			var x *tape
 			var wanted string
-			if *update {
+			if *record {
 				field := card.NewField(c)
 				if p.tear != nil {
 					p.tear(field)
@@ -136,7 +138,7 @@ func TestSessions(t *testing.T) {
 			}
 			got := describe(tap(t, newTerminal(t, p.config(issued)), x, request(p.minor)).Outcome)
 			switch {
-			case *update:
+			case *record:
 				x.write(sessionPath(name), p, got)
 			case got != wanted:
 				t.Errorf("%s\nwant %s", got, wanted)

@@ -182,6 +182,9 @@ func (s *session) activate(c *candidate, fci []byte) (kernel.Outcome, error) {
 		return o, err
 	}
 	s.result.AID = c.aid
+	if opened, ok := m.FullDialogue(); ok && err == nil && s.request.Dialogue != nil && s.terminal.config.Contact.Takes(c.aid) {
+		return s.goOn(c.aid, fci, tx, opened)
+	}
 	if m.Torn() {
 		s.result.Torn = &Torn{At: s.request.Now, AID: c.aid, request: s.request, machine: m}
 	}

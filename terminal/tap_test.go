@@ -12,6 +12,7 @@ import (
 	"tapnet/card"
 	"tapnet/card/cardtest"
 	"tapnet/emv"
+	"tapnet/emv/cryptogram"
 	"tapnet/kernel"
 	"tapnet/terminal"
 	"tapnet/tlv"
@@ -24,13 +25,30 @@ func cryptogramOK(t testing.TB, issued *cardtest.Issued, data emv.Data) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input, err := issued.Suite.AppendData(nil, iad.CVN, iad.CVR, data, data)
+	suite, keys := keysFor(t, issued, data)
+	input, err := suite.AppendData(nil, iad.CVN, iad.CVR, data, data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	atc := data.Get(emv.TagATC)
-	session := issued.Suite.SessionKey(issued.CardKeys.AC, uint16(atc[0])<<8|uint16(atc[1]))
-	return issued.Suite.Verify(session, input, [8]byte(data.Get(emv.TagAC)))
+	session := suite.SessionKey(keys.AC, uint16(atc[0])<<8|uint16(atc[1]))
+	return suite.Verify(session, input, [8]byte(data.Get(emv.TagAC)))
+}
+
+// keysFor are suite and keys that the issuer takes for a card's data: those that the issuer application data name [REF 1.7].
+func keysFor(t testing.TB, issued *cardtest.Issued, data emv.Data) (cryptogram.Suite, cryptogram.CardKeys) {
+	t.Helper()
+	iad, err := emv.ParseIAD(data.Get(emv.TagIAD))
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case iad.Algorithm == issued.Suite.AlgorithmID():
+		return issued.Suite, issued.CardKeys
+	case iad.Algorithm == cryptogram.AlgorithmSM4 && issued.Image.Applications[0].SM != nil:
+		return cryptogram.SM4(), issued.SM
+	}
+	t.Fatalf("algorithm %02X", iad.Algorithm)
+	return cryptogram.Suite{}, cryptogram.CardKeys{}
 }
 
 func TestOnlineTap(t *testing.T) {

@@ -61,7 +61,7 @@ type Config struct {
 	Kernel       kernel.Config // terminal and merchant identity, capabilities, CA keys, exception file
 	// Contact is what the reader with contacts is set to; its Terminal is Kernel. Without applications there is no such reader.
 	Contact  contact.Config
-	Random   io.Reader // unpredictable numbers; 4 bytes for each kernel activation, 36 for each insertion
+	Random   io.Reader // unpredictable numbers; 4 bytes for each kernel activation, 36 for each insertion, 32 for a dialogue that follows a tap
 	Observer Observer  // may be nil
 
 	RetapWindow  time.Duration // 0 means DefaultRetapWindow
@@ -88,7 +88,11 @@ type Request struct {
 	Type          byte      // tag 9C: 00 purchase
 	Now           time.Time // local to the terminal
 	OfflineOnly   bool      // no line to the host: the issuer cannot be asked
+	AskIssuer     bool      // the issuer decides whatever the amount: money is held, not paid from the chip
 	Counter       uint32    // tag 9F41
+	// Dialogue answers what the full dialogue asks, for cards that hold nothing else without contact [REF 2.1]. nil: such cards are to be
+	// inserted. Card and terminal must both offer it: TTQ B1b7, and an application in Config.Contact.
+	Dialogue *People
 }
 
 // Result is how a tap ended.
@@ -97,6 +101,17 @@ type Result struct {
 	AID     emv.AID            // the selected application; empty when none was
 	Torn    *Torn              // set when the card left after it had approved: present the same card to Retap
 	UI      []kernel.UIRequest // everything the Observer was asked to show, in order
+	// Dialogue is the full dialogue that the tap went on with; nil: none. Outcome then repeats its end, with ReasonDialogueHeld: the issuer
+	// has been asked already.
+	Dialogue *InsertResult
+}
+
+// Diagnose says whose fault it was that a tap failed.
+func (r *Result) Diagnose() Diagnosis {
+	if r.Dialogue != nil {
+		return DiagnoseInsert(&r.Dialogue.Outcome)
+	}
+	return Diagnose(&r.Outcome)
 }
 
 // ErrConfig is wrapped when a terminal cannot be built from its configuration.

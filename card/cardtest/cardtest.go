@@ -35,6 +35,8 @@ type Options struct {
 	Balance int64                                // minor units of electronic cash; 0 means 87.50, negative means none
 	LongKey bool                                 // 1152-bit card key: the signature stands in the last record
 	Contact bool                                 // also a contact profile with offline PIN, electronic cash and velocity checks
+	SM      bool                                 // also a second set of algorithms for terminals with SM2, SM3 and SM4
+	Suite   cryptogram.Suite                     // of cryptograms; the zero value is 3DES
 	Memory  func(initial card.State) card.Memory // nil: a Volatile
 	Random  io.Reader                            // nil: a seeded generator, always the same
 	// Change has the last word on the image.
@@ -53,6 +55,7 @@ type Issued struct {
 	Suite    cryptogram.Suite
 	Masters  cryptogram.CardKeys // of the issuer
 	CardKeys cryptogram.CardKeys
+	SM       cryptogram.CardKeys // of the second set of algorithms, with cryptogram.SM4
 	CA       oda.CAKey
 	CAKeys   *oda.Keys
 }
@@ -90,13 +93,20 @@ func Issue(o Options) (*card.Card, *Issued, error) {
 		return nil, nil, err
 	}
 	ca := CA()
-	authorities, err := oda.NewKeys(ca)
+	known := []oda.CAKey{ca}
+	if o.SM {
+		known = append(known, SMCA())
+	}
+	authorities, err := oda.NewKeys(known...)
 	if err != nil {
 		return nil, nil, err
 	}
 	issued := &Issued{
 		PAN: number, Sequence: sequence, Expiry: expires, Suite: cryptogram.TDES(), Masters: Masters(),
 		CA: ca, CAKeys: authorities,
+	}
+	if !o.Suite.IsZero() {
+		issued.Suite = o.Suite
 	}
 	issued.CardKeys = issued.Suite.CardKeys(issued.Masters, number, sequence)
 	key := keys().card
@@ -111,11 +121,20 @@ func Issue(o Options) (*card.Card, *Issued, error) {
 			return nil, nil, err
 		}
 	}
+	if o.SM {
+		if err := addSM(issued, &issued.Image); err != nil {
+			return nil, nil, err
+		}
+	}
 	if o.Change != nil {
 		o.Change(&issued.Image)
 	}
 	issued.Key = key
 	issued.Crypto = card.NewSoftCrypto(issued.Suite, issued.CardKeys, key)
+	if o.SM {
+		issued.SM = cryptogram.SM4().CardKeys(issued.Masters, number, sequence)
+		issued.Crypto = card.Dual{Crypto: issued.Crypto, SM: card.NewSoftCrypto(cryptogram.SM4(), issued.SM, smKeys().card)}
+	}
 	issued.Memory = card.NewVolatile(issued.Image.State)
 	if o.Memory != nil {
 		issued.Memory = o.Memory(issued.Image.State)

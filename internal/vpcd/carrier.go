@@ -1,11 +1,16 @@
 package vpcd
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"tapnet/apdu"
 	"tapnet/card"
+	"tapnet/internal/clock"
 )
 
 // Chip is the card behind a carrier; *card.Card is one.
@@ -33,7 +38,25 @@ type Dress struct {
 	// Random gives a contactless card the identifier it shows, a new one each time it is powered, as a payment card does that does not want
 	// to be followed. [ISO 14443]
 	Random io.Reader
+	// Pace makes the card as slow as its carrier is; the zero value: as fast as it can.
+	Pace Pace
 }
+
+// Pace is how long a carrier takes.
+type Pace struct {
+	Wake  time.Duration                                       // from power to the first command
+	Takes func(commandBytes, responseBytes int) time.Duration // one command, both ways included; nil: no time
+	Clock clock.Clock                                         // nil: the machine's
+}
+
+func (p *Pace) wait(d time.Duration) {
+	if d > 0 {
+		pause(context.Background(), p.Clock, d)
+	}
+}
+
+// ErrNoInterface says that the card cannot be powered on this side: a SIM with an antenna has no contacts for a terminal.
+var ErrNoInterface = errors.New("the card does not have this interface")
 
 // Carrier is a chip as a reader sees it. It implements Card.
 type Carrier struct {
@@ -51,15 +74,21 @@ const (
 	uidRandom = 0x08 // the first byte of an identifier that is not the card's own
 )
 
-// NewCarrier dresses a chip. It powers the chip once, to hear what it says of itself.
+// NewCarrier dresses a chip. It powers the chip once, to hear what it says of itself. The error wraps ErrNoInterface or ErrATR.
 func NewCarrier(chip Chip, dress Dress) (*Carrier, error) {
 	c := &Carrier{chip: chip, dress: dress, atr: dress.ATR}
+	if c.dress.Pace.Clock == nil {
+		c.dress.Pace.Clock = clock.Real()
+	}
 	if dress.Form == Contactless && dress.Random == nil {
 		return nil, fmt.Errorf("dress a card: a contactless card needs randomness for its identifier")
 	}
+	historical := chip.PowerOn(c.side())
+	chip.PowerOff()
+	if historical == nil {
+		return nil, fmt.Errorf("dress a card: %w", ErrNoInterface)
+	}
 	if c.atr == nil {
-		historical := chip.PowerOn(c.side())
-		chip.PowerOff()
 		if len(historical) > maxHistoricalBytes {
 			return nil, fmt.Errorf("dress a card: %d historical bytes, at most %d", len(historical), maxHistoricalBytes)
 		}
@@ -71,6 +100,21 @@ func NewCarrier(chip Chip, dress Dress) (*Carrier, error) {
 	return c, nil
 }
 
+// ContactlessATR is what a reader makes up for a card in its field from the historical bytes of its ATS (PC/SC part 3, 3.1.3.2.3.1).
+// It panics on more than 15 of them.
+func ContactlessATR(historical []byte) []byte {
+	return buildATR(0x8, contactlessHead, historical, true)
+}
+
+// historyOf takes the historical bytes out of such an ATR; false when it is of another form.
+func historyOf(atr []byte) ([]byte, bool) {
+	const head = 2
+	if len(atr) <= head+len(contactlessHead) || atr[1]>>4 != 0x8 || !bytes.HasPrefix(atr[head:], contactlessHead) {
+		return nil, false
+	}
+	return atr[head+len(contactlessHead) : len(atr)-1], true
+}
+
 func defaultATR(f Form, historical []byte) []byte {
 	switch f {
 	case ContactT0:
@@ -78,7 +122,7 @@ func defaultATR(f Form, historical []byte) []byte {
 	case ContactT1:
 		return buildATR(0xE, t1Head, historical, true)
 	}
-	return buildATR(0x8, contactlessHead, historical, true)
+	return ContactlessATR(historical)
 }
 
 func (c *Carrier) side() card.Interface {
@@ -95,6 +139,7 @@ func (c *Carrier) ATR() []byte { return c.atr }
 func (c *Carrier) PowerOn() {
 	c.staged = staged{}
 	c.chip.PowerOn(c.side())
+	c.dress.Pace.wait(c.dress.Pace.Wake)
 	if c.dress.Form == Contactless {
 		c.uid[0] = uidRandom
 		if _, err := io.ReadFull(c.dress.Random, c.uid[1:]); err != nil {
@@ -111,6 +156,14 @@ func (c *Carrier) PowerOff() {
 
 // Process answers a command, or for the reader where the command is meant for it.
 func (c *Carrier) Process(command []byte) (response []byte, ok bool) {
+	response, ok = c.process(command)
+	if takes := c.dress.Pace.Takes; takes != nil {
+		c.dress.Pace.wait(takes(len(command), len(response)))
+	}
+	return response, ok
+}
+
+func (c *Carrier) process(command []byte) (response []byte, ok bool) {
 	cmd, err := apdu.ParseCommand(command)
 	if err == nil && cmd.CLA == readerClass && cmd.INS == readerGetData {
 		return c.readerData(cmd).Bytes(), true
@@ -139,8 +192,8 @@ func (c *Carrier) readerData(cmd apdu.Command) apdu.Response {
 	case readerUID:
 		data = c.uid[:]
 	case readerHistory:
-		data = c.atr[2+len(contactlessHead) : len(c.atr)-1]
-		if c.dress.ATR != nil {
+		var made bool
+		if data, made = historyOf(c.atr); !made {
 			return apdu.Response{SW: apdu.FunctionNotSupported}
 		}
 	default:

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"tapnet/card"
+	"tapnet/internal/clock"
 )
 
 // chip answers by a table; what is not in it is 6D00.
@@ -17,10 +19,17 @@ type chip struct {
 	side       card.Interface
 	commands   int
 	torn       bool
+	absent     bool // it has not the side it is asked for
 }
 
-func (c *chip) PowerOn(i card.Interface) []byte { c.side = i; return c.historical }
-func (c *chip) PowerOff()                       { c.side = 0 }
+func (c *chip) PowerOn(i card.Interface) []byte {
+	if c.absent {
+		return nil
+	}
+	c.side = i
+	return append([]byte{}, c.historical...)
+}
+func (c *chip) PowerOff() { c.side = 0 }
 func (c *chip) Process(command []byte) ([]byte, error) {
 	c.commands++
 	if c.torn {
@@ -112,9 +121,38 @@ func TestDress(t *testing.T) {
 	if _, err := NewCarrier(&chip{}, Dress{Form: ContactT0, ATR: []byte{0x3B}}); err == nil {
 		t.Error("half an ATR: accepted")
 	}
+	if _, err := NewCarrier(&chip{absent: true}, Dress{Form: ContactT0}); !errors.Is(err, ErrNoInterface) {
+		t.Errorf("no contacts: %v", err)
+	}
 	own := hexBytes(t, "3B6E000080318066B0840C016E0183009000")
 	if c := dressed(t, &chip{}, Dress{Form: ContactT0, ATR: own}); !bytes.Equal(c.ATR(), own) {
 		t.Errorf("%X", c.ATR())
+	}
+}
+
+// TestPace: a slow carrier takes its time to wake up and for each command, however long it says that takes.
+func TestPace(t *testing.T) {
+	hands := clock.NewManual(time.Unix(0, 0))
+	var lengths [2]int
+	carrier := dressed(t, &chip{answers: map[string]string{"00A40400": "61109000"}}, Dress{Pace: Pace{Wake: 20 * time.Millisecond, Clock: hands,
+		Takes: func(command, response int) time.Duration {
+			lengths = [2]int{command, response}
+			return 5 * time.Millisecond
+		}}})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		carrier.PowerOn()
+		carrier.Process([]byte{0x00, 0xA4, 0x04, 0x00})
+	}()
+	for range 2 {
+		waitFor(t, hands)
+		next, _ := hands.NextAt()
+		hands.Set(next)
+	}
+	<-done
+	if took := hands.Now().Sub(time.Unix(0, 0)); took != 25*time.Millisecond || lengths != [2]int{4, 4} {
+		t.Errorf("took %v, lengths %v", took, lengths)
 	}
 }
 
@@ -158,9 +196,11 @@ func TestReaderData(t *testing.T) {
 	if got, _ := contact.Process(hexBytes(t, "FFCA000000")); !bytes.Equal(got, []byte{0x6A, 0x81}) {
 		t.Errorf("contact: %X", got)
 	}
-	other := dressed(t, &chip{}, Dress{ATR: hexBytes(t, "3B80800101")})
-	if got, _ := other.Process(hexBytes(t, "FFCA010000")); !bytes.Equal(got, []byte{0x6A, 0x81}) {
-		t.Errorf("given ATR: %X", got)
+	for atr, want := range map[string]string{"3B80800101": "9000", "3B83800174617067": "7461709000", "3B600000": "6A81"} {
+		other := dressed(t, &chip{}, Dress{ATR: hexBytes(t, atr)})
+		if got, _ := other.Process(hexBytes(t, "FFCA010000")); !bytes.Equal(got, hexBytes(t, want)) {
+			t.Errorf("given ATR %s: %X", atr, got)
+		}
 	}
 }
 

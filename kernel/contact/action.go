@@ -34,6 +34,10 @@ func (m *Machine) codes(tag tlv.Tag, terminal emv.TVR, missing byte) emv.TVR {
 	for i := range issuer {
 		issuer[i] |= terminal[i]
 	}
+	// The published action codes know DDA and not CDA: a card whose combined signature fails is no better than one whose dynamic one does.
+	if issuer.Has(emv.TVRDDAFailed) {
+		issuer.Set(emv.TVRCDAFailed)
+	}
 	return issuer
 }
 

@@ -115,17 +115,50 @@ func (m *Machine) Start() Action {
 // holds the full dialogue [REF 2.1].
 func (m *Machine) StartSelected(aid emv.AID, fci []byte) Action {
 	m.mustBeNew()
-	for i := range m.config.Applications {
-		if a := &m.config.Applications[i]; aid.Matches(a.AID, !a.ExactOnly) {
-			m.candidate = Candidate{AID: aid, application: a}
-			if !m.readFCI(fci) {
-				return m.end(kernel.EndApplication, ReasonCardAnswerMalformed, glossary.Term{})
-			}
-			return m.initiate()
+	application := m.config.application(aid)
+	if application == nil {
+		return m.end(kernel.SelectNext, ReasonNoCommonApplication, glossary.Term{})
+	}
+	m.candidate = Candidate{AID: aid, application: application}
+	if !m.readFCI(fci) {
+		return m.end(kernel.EndApplication, ReasonCardAnswerMalformed, glossary.Term{})
+	}
+	return m.initiate()
+}
+
+// StartOpened goes on from a dialogue that a card has opened over the air, at a reader that offered QuickPass as well [REF 2.1]. The
+// transaction is the one that GET PROCESSING OPTIONS told the card.
+func (m *Machine) StartOpened(aid emv.AID, fci []byte, opened kernel.Opened) Action {
+	m.mustBeNew()
+	application := m.config.application(aid)
+	response, err := apdu.ParseResponse(opened.Response)
+	if application == nil || err != nil {
+		return m.end(kernel.EndApplication, ReasonNoCommonApplication, glossary.Term{})
+	}
+	m.candidate = Candidate{AID: aid, application: application}
+	if !m.readFCI(fci) {
+		return m.end(kernel.EndApplication, ReasonCardAnswerMalformed, glossary.Term{})
+	}
+	m.commands++
+	m.begin()
+	m.terminal = m.objects()
+	m.refresh()
+	m.pdolData = clone(opened.PDOL)
+	return m.readOptions(response)
+}
+
+// application is what the terminal has for a card's application; nil: nothing.
+func (c *Config) application(aid emv.AID) *Application {
+	for i := range c.Applications {
+		if a := &c.Applications[i]; aid.Matches(a.AID, !a.ExactOnly) {
+			return a
 		}
 	}
-	return m.end(kernel.SelectNext, ReasonNoCommonApplication, glossary.Term{})
+	return nil
 }
+
+// Takes reports whether the terminal has an application for the card's.
+func (c *Config) Takes(aid emv.AID) bool { return c.application(aid) != nil }
 
 func (m *Machine) mustBeNew() {
 	if m.commands > 0 || m.done {

@@ -15,12 +15,16 @@ import (
 
 // initiate prepares the terminal's data and, for the purse, asks for its state first [EMV B3 10.1] [REF 5].
 func (m *Machine) initiate() Action {
-	m.tvr, m.tsi, m.cvm, m.cash = emv.TVR{}, emv.TSI{}, verification{}, cash{}
-	m.cvm.results = emv.NewCVMResults(emv.CVMNotPerformed, emv.CVMAlways, emv.CVMResultUnknown)
+	m.begin()
 	if m.tx.Purse != PurseNone {
 		return m.inspectPurse()
 	}
 	return m.getOptions()
+}
+
+func (m *Machine) begin() {
+	m.tvr, m.tsi, m.cvm, m.cash = emv.TVR{}, emv.TSI{}, verification{}, cash{}
+	m.cvm.results = emv.NewCVMResults(emv.CVMNotPerformed, emv.CVMAlways, emv.CVMResultUnknown)
 }
 
 func (m *Machine) getOptions() Action {

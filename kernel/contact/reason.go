@@ -1,6 +1,9 @@
 package contact
 
-import "tapnet/glossary"
+import (
+	"tapnet/glossary"
+	"tapnet/kernel"
+)
 
 // Reason says why a payment ended as it did, and what to do now.
 type Reason uint8
@@ -52,8 +55,6 @@ const (
 	reasonCount
 )
 
-type reasonText struct{ why, next glossary.Term }
-
 // What to do next, where many reasons share it.
 var (
 	nextNothing = glossary.Term{EN: "Nothing more to do.", ZH: "无需其他操作。"}
@@ -64,92 +65,78 @@ var (
 		ZH: "请重新插入同一张卡：卡内余额和日志可查是否已扣款。"}
 )
 
-var reasonTexts = [reasonCount]reasonText{
-	ReasonNone:         {why: glossary.Term{EN: "no reason given", ZH: "无原因"}, next: nextNothing},
-	ReasonApproved:     {why: glossary.Term{EN: "the card approved offline", ZH: "卡片脱机批准"}, next: nextNothing},
-	ReasonCashApproved: {why: glossary.Term{EN: "the card paid with electronic cash", ZH: "电子现金支付成功"}, next: nextNothing},
-	ReasonIssuerApproved: {why: glossary.Term{EN: "the issuer approved", ZH: "发卡行批准"},
-		next: nextNothing},
-	ReasonApprovedWithoutHost: {why: glossary.Term{EN: "the host did not answer, and card and terminal approved without it", ZH: "主机无应答，卡片与终端脱机批准"},
-		next: nextNothing},
-	ReasonLoaded:   {why: glossary.Term{EN: "the electronic cash was loaded", ZH: "圈存成功"}, next: nextNothing},
-	ReasonUnloaded: {why: glossary.Term{EN: "the electronic cash was taken out", ZH: "电子现金已转出"}, next: nextNothing},
+var reasonTable = [reasonCount]kernel.ReasonText{
+	ReasonNone:         {Why: glossary.Term{EN: "no reason given", ZH: "无原因"}, Next: nextNothing},
+	ReasonApproved:     {Why: glossary.Term{EN: "the card approved offline", ZH: "卡片脱机批准"}, Next: nextNothing},
+	ReasonCashApproved: {Why: glossary.Term{EN: "the card paid with electronic cash", ZH: "电子现金支付成功"}, Next: nextNothing},
+	ReasonIssuerApproved: {Why: glossary.Term{EN: "the issuer approved", ZH: "发卡行批准"},
+		Next: nextNothing},
+	ReasonApprovedWithoutHost: {Why: glossary.Term{EN: "the host did not answer, and card and terminal approved without it", ZH: "主机无应答，卡片与终端脱机批准"},
+		Next: nextNothing},
+	ReasonLoaded:   {Why: glossary.Term{EN: "the electronic cash was loaded", ZH: "圈存成功"}, Next: nextNothing},
+	ReasonUnloaded: {Why: glossary.Term{EN: "the electronic cash was taken out", ZH: "电子现金已转出"}, Next: nextNothing},
 
-	ReasonCardAnswerMalformed: {why: glossary.Term{EN: "the card's answer cannot be read", ZH: "卡片应答无法解析"}, next: nextOther},
-	ReasonCardBlocked:         {why: glossary.Term{EN: "the card is blocked", ZH: "卡片已锁定"}, next: nextAnother},
-	ReasonNoCommonApplication: {why: glossary.Term{EN: "this terminal takes none of the card's applications", ZH: "终端不支持卡片上的应用"}, next: nextOther},
-	ReasonApplicationBlocked:  {why: glossary.Term{EN: "the card's payment application is blocked", ZH: "卡片支付应用已锁定"}, next: nextAnother},
-	ReasonCancelled: {why: glossary.Term{EN: "the payment was cancelled", ZH: "交易已取消"},
-		next: glossary.Term{EN: "Start a new sale.", ZH: "请重新发起交易。"}},
-	ReasonCardRefused:       {why: glossary.Term{EN: "the card refuses this transaction", ZH: "卡片拒绝本次交易"}, next: nextAnother},
-	ReasonMissingData:       {why: glossary.Term{EN: "the card does not send data it has to send", ZH: "卡片缺少必备数据"}, next: nextAnother},
-	ReasonDuplicateData:     {why: glossary.Term{EN: "the card sends the same data twice", ZH: "卡片重复发送数据"}, next: nextAnother},
-	ReasonContradictoryData: {why: glossary.Term{EN: "the card's data contradict each other", ZH: "卡片数据自相矛盾"}, next: nextAnother},
-	ReasonTooManyRecords:    {why: glossary.Term{EN: "the card lists more records than a payment needs", ZH: "卡片列出的记录过多"}, next: nextAnother},
-	ReasonRecordRefused:     {why: glossary.Term{EN: "the card does not give a record it lists", ZH: "卡片拒绝读取其列出的记录"}, next: nextAnother},
-	ReasonCommandRefused:    {why: glossary.Term{EN: "the card refuses a command it has to carry out", ZH: "卡片拒绝执行必备指令"}, next: nextAnother},
-	ReasonUnaskedCryptogram: {why: glossary.Term{EN: "the card approves more than it was asked for", ZH: "卡片返回的密文类型超出请求"}, next: nextAnother},
-	ReasonTerminalDeclined: {why: glossary.Term{EN: "the terminal's checks rule the payment out", ZH: "终端检查不通过，拒绝交易"},
-		next: glossary.Term{EN: "See the checks named; pay with another card.", ZH: "请查看所列检查项，换卡支付。"}},
-	ReasonCardDeclined:      {why: glossary.Term{EN: "the card declines", ZH: "卡片拒绝交易"}, next: nextAnother},
-	ReasonServiceNotAllowed: {why: glossary.Term{EN: "the card does not allow this kind of service", ZH: "卡片不允许此类服务"}, next: nextAnother},
-	ReasonODAFailed:         {why: glossary.Term{EN: "the card could not prove that it is genuine", ZH: "卡片脱机真伪验证失败"}, next: nextAnother},
-	ReasonHostSilent: {why: glossary.Term{EN: "the issuer had to be asked, and there was no answer", ZH: "需联机授权，但主机无应答"},
-		next: glossary.Term{EN: "Check the terminal's line and try again.", ZH: "请检查终端通讯后重试。"}},
-	ReasonIssuerDeclined: {why: glossary.Term{EN: "the issuer declined", ZH: "发卡行拒绝"},
-		next: glossary.Term{EN: "See the response code; pay with another card.", ZH: "请查看应答码，换卡支付。"}},
-	ReasonCardDeclinedHost: {why: glossary.Term{EN: "the issuer approved, but the card does not accept the issuer's answer", ZH: "发卡行已批准，但卡片不认可发卡行应答"},
-		next: glossary.Term{EN: "The payment is reversed by itself. Pay with another card.", ZH: "交易将自动冲正，请换卡支付。"}},
-	ReasonCardRemoved: {why: glossary.Term{EN: "the card was taken out too early; nothing was paid", ZH: "卡片过早拔出，未扣款"}, next: nextInsert},
-	ReasonTorn:        {why: glossary.Term{EN: "the card was taken out before its answer arrived; only the card knows whether it has paid", ZH: "卡片在应答前拔出，是否扣款只有卡片知道"}, next: nextLog},
-	ReasonRemovedAfterHost: {why: glossary.Term{EN: "the card was taken out after the issuer had approved", ZH: "发卡行批准后卡片被拔出"},
-		next: glossary.Term{EN: "The payment is reversed by itself. Insert the card and start again.", ZH: "交易将自动冲正，请重新插卡交易。"}},
+	ReasonCardAnswerMalformed: {Why: glossary.Term{EN: "the card's answer cannot be read", ZH: "卡片应答无法解析"}, Next: nextOther},
+	ReasonCardBlocked:         {Why: glossary.Term{EN: "the card is blocked", ZH: "卡片已锁定"}, Next: nextAnother},
+	ReasonNoCommonApplication: {Why: glossary.Term{EN: "this terminal takes none of the card's applications", ZH: "终端不支持卡片上的应用"}, Next: nextOther},
+	ReasonApplicationBlocked:  {Why: glossary.Term{EN: "the card's payment application is blocked", ZH: "卡片支付应用已锁定"}, Next: nextAnother},
+	ReasonCancelled: {Why: glossary.Term{EN: "the payment was cancelled", ZH: "交易已取消"},
+		Next: glossary.Term{EN: "Start a new sale.", ZH: "请重新发起交易。"}},
+	ReasonCardRefused:       {Why: glossary.Term{EN: "the card refuses this transaction", ZH: "卡片拒绝本次交易"}, Next: nextAnother},
+	ReasonMissingData:       {Why: glossary.Term{EN: "the card does not send data it has to send", ZH: "卡片缺少必备数据"}, Next: nextAnother},
+	ReasonDuplicateData:     {Why: glossary.Term{EN: "the card sends the same data twice", ZH: "卡片重复发送数据"}, Next: nextAnother},
+	ReasonContradictoryData: {Why: glossary.Term{EN: "the card's data contradict each other", ZH: "卡片数据自相矛盾"}, Next: nextAnother},
+	ReasonTooManyRecords:    {Why: glossary.Term{EN: "the card lists more records than a payment needs", ZH: "卡片列出的记录过多"}, Next: nextAnother},
+	ReasonRecordRefused:     {Why: glossary.Term{EN: "the card does not give a record it lists", ZH: "卡片拒绝读取其列出的记录"}, Next: nextAnother},
+	ReasonCommandRefused:    {Why: glossary.Term{EN: "the card refuses a command it has to carry out", ZH: "卡片拒绝执行必备指令"}, Next: nextAnother},
+	ReasonUnaskedCryptogram: {Why: glossary.Term{EN: "the card approves more than it was asked for", ZH: "卡片返回的密文类型超出请求"}, Next: nextAnother},
+	ReasonTerminalDeclined: {Why: glossary.Term{EN: "the terminal's checks rule the payment out", ZH: "终端检查不通过，拒绝交易"},
+		Next: glossary.Term{EN: "See the checks named; pay with another card.", ZH: "请查看所列检查项，换卡支付。"}},
+	ReasonCardDeclined:      {Why: glossary.Term{EN: "the card declines", ZH: "卡片拒绝交易"}, Next: nextAnother},
+	ReasonServiceNotAllowed: {Why: glossary.Term{EN: "the card does not allow this kind of service", ZH: "卡片不允许此类服务"}, Next: nextAnother},
+	ReasonODAFailed:         {Why: glossary.Term{EN: "the card could not prove that it is genuine", ZH: "卡片脱机真伪验证失败"}, Next: nextAnother},
+	ReasonHostSilent: {Why: glossary.Term{EN: "the issuer had to be asked, and there was no answer", ZH: "需联机授权，但主机无应答"},
+		Next: glossary.Term{EN: "Check the terminal's line and try again.", ZH: "请检查终端通讯后重试。"}},
+	ReasonIssuerDeclined: {Why: glossary.Term{EN: "the issuer declined", ZH: "发卡行拒绝"},
+		Next: glossary.Term{EN: "See the response code; pay with another card.", ZH: "请查看应答码，换卡支付。"}},
+	ReasonCardDeclinedHost: {Why: glossary.Term{EN: "the issuer approved, but the card does not accept the issuer's answer", ZH: "发卡行已批准，但卡片不认可发卡行应答"},
+		Next: glossary.Term{EN: "The payment is reversed by itself. Pay with another card.", ZH: "交易将自动冲正，请换卡支付。"}},
+	ReasonCardRemoved: {Why: glossary.Term{EN: "the card was taken out too early; nothing was paid", ZH: "卡片过早拔出，未扣款"}, Next: nextInsert},
+	ReasonTorn:        {Why: glossary.Term{EN: "the card was taken out before its answer arrived; only the card knows whether it has paid", ZH: "卡片在应答前拔出，是否扣款只有卡片知道"}, Next: nextLog},
+	ReasonRemovedAfterHost: {Why: glossary.Term{EN: "the card was taken out after the issuer had approved", ZH: "发卡行批准后卡片被拔出"},
+		Next: glossary.Term{EN: "The payment is reversed by itself. Insert the card and start again.", ZH: "交易将自动冲正，请重新插卡交易。"}},
 
-	ReasonNoPurse: {why: glossary.Term{EN: "the card holds no electronic cash in this currency", ZH: "卡片无该币种电子现金"},
-		next: glossary.Term{EN: "Use a card with electronic cash.", ZH: "请使用带电子现金的卡片。"}},
-	ReasonAboveBalanceLimit: {why: glossary.Term{EN: "the purse would hold more than it may", ZH: "圈存后余额将超过上限"},
-		next: glossary.Term{EN: "Load a smaller amount.", ZH: "请减少圈存金额。"}},
-	ReasonBelowBalance: {why: glossary.Term{EN: "the purse holds less than is to be taken back", ZH: "电子现金余额不足以撤销"},
-		next: glossary.Term{EN: "The load has been spent, so it cannot be voided.", ZH: "充值金额已消费，无法撤销。"}},
-	ReasonNothingToUnload: {why: glossary.Term{EN: "the purse is empty", ZH: "电子现金余额为零"}, next: nextNothing},
-	ReasonPINNeeded: {why: glossary.Term{EN: "loading from the account needs the PIN", ZH: "指定账户圈存需输入密码"},
-		next: glossary.Term{EN: "Start again and enter the PIN.", ZH: "请重新操作并输入密码。"}},
-	ReasonNotLoaded: {why: glossary.Term{EN: "the issuer approved, but the purse keeps its old balance", ZH: "发卡行已批准，但电子现金余额未变"},
-		next: glossary.Term{EN: "The issuer learns it from the script result and gives the money back.", ZH: "发卡行将根据脚本结果退回款项。"}},
-	ReasonLoadUnknown: {why: glossary.Term{EN: "the card was taken out while it was loaded; only the card knows its balance", ZH: "圈存过程中卡片被拔出，余额以卡片为准"},
-		next: glossary.Term{EN: "Insert the same card again: its balance decides.", ZH: "请重新插入同一张卡，以卡内余额为准。"}},
-	ReasonOtherCard: {why: glossary.Term{EN: "this is another card than the one whose payment was interrupted", ZH: "与中断交易的卡片不是同一张"},
-		next: glossary.Term{EN: "Insert the same card.", ZH: "请插入同一张卡。"}},
-	ReasonNotPaid: {why: glossary.Term{EN: "the interrupted payment was not made: the balance has not changed", ZH: "中断的交易未扣款：余额未变"},
-		next: glossary.Term{EN: "Start a new sale.", ZH: "请重新发起交易。"}},
-	ReasonPaidWithoutProof: {why: glossary.Term{EN: "the card was charged, but its proof for the merchant is lost", ZH: "卡片已扣款，但交易证书丢失"},
-		next: glossary.Term{EN: "Give the amount back as a refund; do not charge again.", ZH: "请按退货退回该笔金额，勿重复扣款。"}},
+	ReasonNoPurse: {Why: glossary.Term{EN: "the card holds no electronic cash in this currency", ZH: "卡片无该币种电子现金"},
+		Next: glossary.Term{EN: "Use a card with electronic cash.", ZH: "请使用带电子现金的卡片。"}},
+	ReasonAboveBalanceLimit: {Why: glossary.Term{EN: "the purse would hold more than it may", ZH: "圈存后余额将超过上限"},
+		Next: glossary.Term{EN: "Load a smaller amount.", ZH: "请减少圈存金额。"}},
+	ReasonBelowBalance: {Why: glossary.Term{EN: "the purse holds less than is to be taken back", ZH: "电子现金余额不足以撤销"},
+		Next: glossary.Term{EN: "The load has been spent, so it cannot be voided.", ZH: "充值金额已消费，无法撤销。"}},
+	ReasonNothingToUnload: {Why: glossary.Term{EN: "the purse is empty", ZH: "电子现金余额为零"}, Next: nextNothing},
+	ReasonPINNeeded: {Why: glossary.Term{EN: "loading from the account needs the PIN", ZH: "指定账户圈存需输入密码"},
+		Next: glossary.Term{EN: "Start again and enter the PIN.", ZH: "请重新操作并输入密码。"}},
+	ReasonNotLoaded: {Why: glossary.Term{EN: "the issuer approved, but the purse keeps its old balance", ZH: "发卡行已批准，但电子现金余额未变"},
+		Next: glossary.Term{EN: "The issuer learns it from the script result and gives the money back.", ZH: "发卡行将根据脚本结果退回款项。"}},
+	ReasonLoadUnknown: {Why: glossary.Term{EN: "the card was taken out while it was loaded; only the card knows its balance", ZH: "圈存过程中卡片被拔出，余额以卡片为准"},
+		Next: glossary.Term{EN: "Insert the same card again: its balance decides.", ZH: "请重新插入同一张卡，以卡内余额为准。"}},
+	ReasonOtherCard: {Why: glossary.Term{EN: "this is another card than the one whose payment was interrupted", ZH: "与中断交易的卡片不是同一张"},
+		Next: glossary.Term{EN: "Insert the same card.", ZH: "请插入同一张卡。"}},
+	ReasonNotPaid: {Why: glossary.Term{EN: "the interrupted payment was not made: the balance has not changed", ZH: "中断的交易未扣款：余额未变"},
+		Next: glossary.Term{EN: "Start a new sale.", ZH: "请重新发起交易。"}},
+	ReasonPaidWithoutProof: {Why: glossary.Term{EN: "the card was charged, but its proof for the merchant is lost", ZH: "卡片已扣款，但交易证书丢失"},
+		Next: glossary.Term{EN: "Give the amount back as a refund; do not charge again.", ZH: "请按退货退回该笔金额，勿重复扣款。"}},
 }
+
+var reasonTexts = kernel.ReasonTexts[Reason](reasonTable[:])
 
 // Term is why, as a sentence without a full stop.
-func (r Reason) Term() glossary.Term {
-	if r >= reasonCount {
-		return reasonTexts[ReasonNone].why
-	}
-	return reasonTexts[r].why
-}
+func (r Reason) Term() glossary.Term { return reasonTexts.Of(r).Why }
 
 // Next is what to do now.
-func (r Reason) Next() glossary.Term {
-	if r >= reasonCount {
-		return nextNothing
-	}
-	return reasonTexts[r].next
-}
+func (r Reason) Next() glossary.Term { return reasonTexts.Of(r).Next }
 
 // String is the reason in English.
 func (r Reason) String() string { return r.Term().EN }
 
 // Reasons lists every reason, for documentation.
-func Reasons() []Reason {
-	all := make([]Reason, 0, reasonCount)
-	for r := range reasonCount {
-		all = append(all, r)
-	}
-	return all
-}
+func Reasons() []Reason { return reasonTexts.All() }

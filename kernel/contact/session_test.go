@@ -20,8 +20,8 @@ import (
 )
 
 // The sessions are dialogues as text: ">" what the terminal sends, "<" what the card answers ("< gone" when it is taken out), "?" a
-// question to people or to the host, "=" the outcome. Every byte sent is compared; -update records them again.
-var update = flag.Bool("update", false, "record the sessions again")
+// question to people or to the host, "=" the outcome. Every byte sent is compared; -record records them again.
+var record = flag.Bool("record", false, "record the sessions again")
 
 var recorded = map[string]struct {
 	comment string
@@ -77,7 +77,7 @@ func TestSessions(t *testing.T) {
 			s.sign()
 			got := fmt.Sprintf("source: made by the tests with TEST keys\ncomment: %s\n%s", r.comment, script(s))
 			path := filepath.Join("testdata", "sessions", name+".apdu")
-			if *update {
+			if *record {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
