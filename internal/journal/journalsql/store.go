@@ -36,8 +36,9 @@ const schemaVersion = 2
 const (
 	// busyTimeout is how long a statement waits for another process that writes: longer than any commit takes.
 	busyTimeout = 10 * time.Second
-	// cacheKiB holds the tail of the table and of the index, the only pages an append touches, with room to spare.
-	cacheKiB = 32 << 10
+	// cacheKiB holds the tail of the table and of the index, the only pages an append touches, with room to spare. More would cost time: when a page of the
+	// index was divided, SQLite looks through all pages it has in memory.
+	cacheKiB = 8 << 10
 	// walKeepBytes is what the write-ahead log is cut back to when it starts anew. That is more than it usually has by then: a file that keeps its length is
 	// synced faster than one that is cut and grows again.
 	walKeepBytes = 64 << 20
