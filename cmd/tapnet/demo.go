@@ -90,7 +90,8 @@ type demoInvariant struct {
 }
 
 func (s *session) demoJSON(r *app.DemoReport) demoReport {
-	out := demoReport{Seconds: r.Seconds, Digest: shortDigest(r.Digest), Taps: []demoTap{}, Steps: []demoStep{}, Faults: []demoFault{}, Invariants: []demoInvariant{}}
+	out := demoReport{Seconds: r.Seconds, Digest: shortDigest(r.Digest), Taps: []demoTap{}, Steps: []demoStep{}, Faults: []demoFault{},
+		Invariants: []demoInvariant{}}
 	for _, t := range r.Taps {
 		out.Taps = append(out.Taps, demoTap{
 			s.text(t.Name), t.Amount, string(t.Result.Outcome), s.text(t.Result.Reason), t.Result.RRN, t.Result.Duration.Microseconds(),

@@ -44,6 +44,7 @@ type standing struct {
 	ChipPurse, Limit   int64
 	PINTries           byte
 	Waiting, Reports   int // commands for the chip; what came back of earlier ones
+	Notices            int // about scripts (0620), acknowledged
 }
 
 func chipScenes() []chipScene {
@@ -89,8 +90,7 @@ func chipScenes() []chipScene {
 			request: POSRequest{Verb: POSSale, Card: insertedCard, Merchant: "shop-1", Insert: true, Amount: "1200.00", PIN: insertedPIN},
 			before:  (*story).orderLimit,
 			want:    OutcomeApproved, holds: (*found).limited,
-			proof: glossary.Term{EN: "purse limit on the chip 1,000.00 → 20.00; its result reached the bank (0620)",
-				ZH: "卡片单笔限额 1,000.00 → 20.00，结果已通知发卡行（0620）"},
+			proof: glossary.Term{EN: "limit on the chip 1,000.00 → 20.00; 0620 told the bank", ZH: "卡片单笔限额 1,000.00 → 20.00，0620 已通知发卡行"},
 		},
 		{
 			name:    glossary.Term{EN: "the same spend, above the new limit", ZH: "同样消费，超过新限额"},
@@ -181,8 +181,17 @@ func (s *story) standing(ctx context.Context, name string) (at standing, err err
 	if err != nil {
 		return at, err
 	}
-	at.Reports, err = rowCount(ctx, node.node, journal.ScriptReported)
-	return at, err
+	if at.Reports, err = rowCount(ctx, node.node, journal.ScriptReported); err != nil {
+		return at, err
+	}
+	for _, till := range s.tills {
+		acknowledged, err := rowCount(ctx, till.node, journal.ScriptReported)
+		if err != nil {
+			return at, err
+		}
+		at.Notices += acknowledged
+	}
+	return at, nil
 }
 
 // orderLimit is the bank's order: it waits until the chip can be reached.
@@ -233,5 +242,6 @@ func (f *found) genuine() bool { return f.took.Kernel.ODA.Status == kernel.ODAPa
 // limited: the chip has the limit that was ordered, nothing waits for it, and the bank was told.
 func (f *found) limited() bool {
 	ordered, err := money.FromBCD(orderedLimit.Value, f.amount.Currency())
-	return err == nil && f.before.Limit != ordered.Minor() && f.after.Limit == ordered.Minor() && f.after.Waiting == 0 && f.after.Reports == f.before.Reports+1
+	return err == nil && f.before.Limit != ordered.Minor() && f.after.Limit == ordered.Minor() && f.after.Waiting == 0 &&
+		f.after.Reports == f.before.Reports+1 && f.after.Notices == f.before.Notices+1
 }

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"tapnet/glossary"
 	"tapnet/internal/personalization"
+	"tapnet/money"
 )
 
 // runDemo runs a demo and fails the test when its story or its books come out wrong.
@@ -31,6 +33,11 @@ func runDemo(t *testing.T, seed uint64) *DemoReport {
 			t.Errorf("tap %q ended %s %q: %s (%s)", tap.Name.EN, tap.Result.Outcome, tap.Result.ResponseCode, tap.Result.Reason.EN, tap.Result.Why.EN)
 		}
 	}
+	for _, step := range report.Steps {
+		if !step.OK {
+			t.Errorf("step %q ended %s %q: %s (%s); %s", step.Name.EN, step.Result.Outcome, step.Result.ResponseCode, step.Result.Reason.EN, step.Result.Why.EN, step.Proof.EN)
+		}
+	}
 	for _, fault := range report.Faults {
 		if !fault.OK {
 			t.Errorf("fault %q: %s", fault.Name.EN, fault.Detail.EN)
@@ -46,8 +53,8 @@ func runDemo(t *testing.T, seed uint64) *DemoReport {
 
 func TestDemo(t *testing.T) {
 	report := runDemo(t, 1)
-	if !report.Good() || len(report.Taps) < 10 || len(report.Faults) < 6 || len(report.Invariants) < 8 {
-		t.Errorf("%d taps, %d faults, %d invariants, good %t", len(report.Taps), len(report.Faults), len(report.Invariants), report.Good())
+	if !report.Good() || len(report.Taps) < 10 || len(report.Steps) != len(chipScenes()) || len(report.Faults) < 6 || len(report.Invariants) < 8 {
+		t.Errorf("%d taps, %d steps, %d faults, %d invariants, good %t", len(report.Taps), len(report.Steps), len(report.Faults), len(report.Invariants), report.Good())
 	}
 }
 
@@ -64,6 +71,42 @@ func TestSeedRepeats(t *testing.T) {
 		if a, b := first.Taps[i].Result, again.Taps[i].Result; a.RRN != b.RRN || a.AuthCode != b.AuthCode || a.Outcome != b.Outcome {
 			t.Errorf("tap %d differs: %s %s and %s %s", i, a.RRN, a.AuthCode, b.RRN, b.AuthCode)
 		}
+	}
+	for i := range first.Steps {
+		if a, b := first.Steps[i].Result, again.Steps[i].Result; a.RRN != b.RRN || a.AuthCode != b.AuthCode || a.Slip != b.Slip {
+			t.Errorf("step %d differs: %s %s and %s %s", i, a.RRN, a.AuthCode, b.RRN, b.AuthCode)
+		}
+	}
+}
+
+// TestStepsOfTheDemo: each step has its texts in both languages, and one of which nothing was found is not OK.
+func TestStepsOfTheDemo(t *testing.T) {
+	for _, scene := range chipScenes() {
+		for _, text := range []glossary.Term{scene.name, scene.proof} {
+			if text.EN == "" || text.ZH == "" || text.EN == text.ZH {
+				t.Errorf("%q: %+v", scene.name.EN, text)
+			}
+		}
+		idle := &found{counterJob: &counterJob{amount: money.New(100, money.CNY)}}
+		if scene.holds(idle) {
+			t.Errorf("%q holds although nothing has happened", scene.name.EN)
+		}
+	}
+}
+
+// TestFirstTapIsAlone: the payment that the demo shows byte by byte has the records of one card at one till.
+func TestFirstTapIsAlone(t *testing.T) {
+	report := runDemo(t, 1)
+	taps := map[string]bool{}
+	for _, record := range report.Trace.Find(report.FirstTap) {
+		for _, id := range record.IDs {
+			if strings.HasPrefix(id, "tap:") {
+				taps[id] = true
+			}
+		}
+	}
+	if len(taps) != 1 {
+		t.Errorf("%d taps are joined to the first one", len(taps))
 	}
 }
 
@@ -119,6 +162,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	search(t, "the report as JSON", text, hidden)
 	search(t, "the report in print", fmt.Appendf(nil, "%v %+v %#v", report, report.Taps, report.Faults), hidden)
+	search(t, "the steps in print", fmt.Appendf(nil, "%v %+v", report.Steps, report.Steps), hidden)
 
 	var log bytes.Buffer
 	dir := t.TempDir()
