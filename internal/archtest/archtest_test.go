@@ -40,6 +40,7 @@ func TestTree(t *testing.T) {
 	report("account numbers", AccountNumbers(tree))
 	report("links", Links(tree))
 	report("map", Map(tree))
+	report("conformance", Conformance(tree))
 	report("exemptions", tree.Exempt.Unused())
 	if len(tree.Packages) == 0 {
 		t.Error("no package found: the rules looked at nothing")

@@ -286,6 +286,13 @@ func TestMapBreak(t *testing.T) {
 	wantFindings(t, Map(tree(t, architecturePath, table)), "ARCHITECTURE.md:3: [map] tlv is listed")
 }
 
+func TestConformanceBreak(t *testing.T) {
+	code := []string{"tlv/a_test.go", "package tlv\n\nfunc TestTree(t *testing.T) {}\n\nfunc FuzzTree(f *testing.F) {}\n"}
+	wantFindings(t, Conformance(tree(t, append(code, conformancePath, "| x | `tlv` | `TestTree`, `FuzzTree`, script `hsm` |\n")...)))
+	wantFindings(t, Conformance(tree(t, append(code, conformancePath, "| x | `tlv` | `TestTree` |\n| y | `tlv` | `TestGone` |\n")...)),
+		"docs/conformance.md:2: [conformance] TestGone is no test")
+}
+
 func TestLoadBreak(t *testing.T) {
 	loaded := tree(t, "a/a.go", "package", "tools/go.mod", "module x", "tools/a.go", "package", "node_modules/a.go", "package")
 	wantFindings(t, loaded.Broken, "a/a.go: [parse]")

@@ -77,3 +77,33 @@ func Map(t *Tree) []Finding {
 	}
 	return found
 }
+
+// conformancePath is the page that says which tests hold a clause in place.
+const conformancePath = "docs/conformance.md"
+
+var (
+	testName     = regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)`")
+	testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)\(`)
+)
+
+// Conformance checks that every test which the page names is there.
+func Conformance(t *Tree) []Finding {
+	known := map[string]bool{}
+	for _, file := range t.Go {
+		if !file.Test {
+			continue
+		}
+		for _, m := range testFunction.FindAllSubmatch(file.Text, -1) {
+			known[string(m[1])] = true
+		}
+	}
+	var found []Finding
+	eachProse(string(t.Read(conformancePath)), func(line int, text string) {
+		for _, m := range testName.FindAllStringSubmatch(text, -1) {
+			if !known[m[1]] {
+				found = append(found, Finding{Rule: "conformance", Path: conformancePath, Line: line, Text: m[1] + " is no test; name the one that holds the clause"})
+			}
+		}
+	})
+	return found
+}

@@ -178,7 +178,7 @@ func cloudUsageRule(u Usage) (rule, bool) {
 	case UsageAuditHead:
 		return rule{glossary.Term{EN: "head of the audit log", ZH: "审计日志链头"}, []Mode{ModeVerify}, []Algorithm{HMAC}}, true
 	}
-	return rule{}, false
+	return uniqueUsageRule(u)
 }
 
 // Term names the usage for a reader; an unknown usage gives its two characters.

@@ -1,0 +1,65 @@
+package tsm
+
+import (
+	"errors"
+
+	"tapnet/apdu"
+	"tapnet/emv/cps"
+	"tapnet/internal/hsm"
+	"tapnet/money"
+	"tapnet/pan"
+	"tapnet/scp03"
+)
+
+// Vault is what the service manager asks of its HSM. Keys are named; none is seen.
+type Vault interface {
+	ElementChallenge() (scp03.Challenge, error)
+	OpenElement(c hsm.ElementChannel, g scp03.Greeting, level scp03.Level) (apdu.Command, scp03.State, error)
+	WrapElement(c hsm.ElementChannel, st scp03.State, command apdu.Command) (apdu.Command, scp03.State, error)
+	UnwrapElement(c hsm.ElementChannel, st scp03.State, r apdu.Response) (apdu.Response, error)
+	SealElementCardKeys(q hsm.ElementCardKeyRequest) (sealed, values cps.Grouping, err error)
+}
+
+// Token is what an application is made of.
+type Token struct {
+	Number    pan.Number
+	Sequence  string // two digits
+	Expiry    pan.Expiry
+	Service   string // service code, three digits
+	Algorithm byte   // of the cryptogram suite
+	DKI, CVN  byte
+	Currency  money.Currency
+}
+
+// Tokens is who knows tokens. Error ErrNoToken says that there is none, or none for secure elements.
+type Tokens interface {
+	Token(ref string) (Token, error)
+}
+
+// ErrNoToken is returned for a reference that names nothing.
+var ErrNoToken = errors.New("tsm: no such token")
+
+// KeyNames names the keys in the HSM. Masters of card keys serve one suite each: the algorithm is that of the suite.
+type KeyNames struct {
+	Elements string // master of the elements' channels
+	Masters  func(algorithm byte) (ac, mac, enc string)
+}
+
+// Deps is what a Service is made of.
+type Deps struct {
+	Institution string
+	Vault       Vault
+	Tokens      Tokens
+	Keys        KeyNames
+	// Wallets are the profiles; nil: those of the package.
+	Wallets []Wallet
+}
+
+var errDeps = errors.New("tsm: institution, vault, tokens and key names are needed")
+
+func (d *Deps) check() error {
+	if d.Institution == "" || d.Vault == nil || d.Tokens == nil || d.Keys.Elements == "" || d.Keys.Masters == nil {
+		return errDeps
+	}
+	return nil
+}
