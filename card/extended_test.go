@@ -153,6 +153,32 @@ func TestSegmentedDeduction(t *testing.T) {
 	m.send(proof, apdu.WrongParameters)
 }
 
+// The merchants' records of a card whose keys are SM4 or AES keys: the same commands under the card's suite.
+func TestMerchantRecordsOfOtherSuites(t *testing.T) {
+	for _, suite := range []cryptogram.Suite{cryptogram.SM4(), cryptogram.AES()} {
+		m := newMerchant(t, 0x01, nil)
+		m.issued.Suite, m.issued.CardKeys = suite, suite.CardKeys(m.issued.Masters, m.issued.PAN, m.issued.Sequence)
+		m.issued.Image.Applications[0].Algorithm = suite.AlgorithmID()
+		keys := card.NewSoftCrypto(suite, m.issued.CardKeys, m.issued.Key).WithFileKey(merchantFile, m.opening)
+		c, err := card.New(&m.issued.Image, keys, nil, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.reader, m.chip = present(t, c, m.issued), c
+		before := m.state().Purses[0].Balance
+		m.register("T1 out")
+		m.ride(1, 300, "T1 in at station 7")
+		m.money(before-300, 0)
+		if got := m.send(m.read('T', '1'), apdu.OK); string(got) != "T1 in at station 7" {
+			t.Errorf("%v: record %q", suite.Cipher(), got)
+		}
+		wrong := m.appendCommand([]byte("T2 out"))
+		wrong.Data[len(wrong.Data)-1] ^= 1
+		m.selectApplication()
+		m.send(wrong, apdu.SecureMessagingIncorrect)
+	}
+}
+
 // A load pays back what was advanced [REF 2.8].
 func TestLoadAfterAdvance(t *testing.T) {
 	for _, row := range []struct{ advanced, load, balance, left int64 }{

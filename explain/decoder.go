@@ -20,6 +20,9 @@ type Context struct {
 	DDOL               emv.DOL        // list behind INTERNAL AUTHENTICATE data
 	LogFormat          emv.DOL        // 9F4F: how log records are laid out
 	LogSFI             byte           // file of the log, from 9F4D
+	LoadLogFormat      emv.DOL        // DF4F: how load log records end
+	LoadLogSFI         byte           // file of the load log, from DF4D
+	Foreign            bool           // another scheme's application: the scheme's own tags have other meanings there
 	Currency           money.Currency // of amounts beside which no currency stands
 	Answers            []byte         // the command that a response answers
 	CAKeys             *oda.Keys      // to recover certificates; nil leaves them closed
@@ -157,6 +160,24 @@ func (d *decoder) adopt(n *Node, children []Node) {
 func tagTerm(tag tlv.Tag) glossary.Term { return term("tag "+tag.String(), "标签 "+tag.String()) }
 
 var unknownTag = term("unknown tag", "未知标签")
+
+var foreignTag = term("data object of another scheme", "其他卡组织专用数据对象")
+
+// foreign: the tag is one of those that every scheme gives a meaning of its own, and the application is another's.
+func (d *decoder) foreign(tag tlv.Tag) bool {
+	if !d.ctx.Foreign {
+		return false
+	}
+	entry, known := emv.Lookup(tag)
+	return known && strings.HasPrefix(entry.Ref, "REF")
+}
+
+func (d *decoder) tagName(tag tlv.Tag) glossary.Term {
+	if d.foreign(tag) {
+		return foreignTag
+	}
+	return tagName(tag)
+}
 
 func tagName(tag tlv.Tag) glossary.Term {
 	if entry, known := emv.Lookup(tag); known {

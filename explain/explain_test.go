@@ -620,3 +620,64 @@ func FuzzLeavesTile(f *testing.F) {
 		}
 	})
 }
+
+// The tags that every scheme gives meanings of its own have none of ours in another scheme's application, until the next selection.
+func TestForeignApplication(t *testing.T) {
+	answer := func(s *explain.Session, aid string) explain.Node {
+		t.Helper()
+		if _, err := s.Command(unhex(t, fmt.Sprintf("00A40400%02X%s00", len(aid)/2, aid))); err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.Response(unhex(t, "6F22 8407 A0000000041010 A517 5004 41424344 9F38 03 9F6604 BF0C08 9F5D01FF DF610180 9000"))
+		if err != nil {
+			t.Errorf("%s: %v", aid, err)
+		}
+		return r
+	}
+	s := explain.NewSession(explain.Context{})
+	const other = "data object of another scheme"
+	r := answer(s, "A0000000041010")
+	for _, tag := range []string{"9F5D", "DF61", "9F66"} {
+		if n, ok := r.Find(tag); !ok || n.Name.EN != other || n.Broken || len(n.Children) > 1 {
+			t.Errorf("%s: %+v", tag, n)
+		}
+	}
+	if n, ok := r.Find("50"); !ok || n.Name.EN != "application label" || n.Value != "ABCD" {
+		t.Errorf("label: %+v", n)
+	}
+	if _, err := s.Command(unhex(t, selectDebit)); err != nil {
+		t.Fatal(err)
+	}
+	r, _ = s.Response(unhex(t, "9F66 04 00000000 DF6101 80 9000"))
+	for _, tag := range []string{"DF61", "9F66"} {
+		if n, ok := r.Find(tag); !ok || n.Name.EN == other {
+			t.Errorf("our own %s: %+v", tag, n)
+		}
+	}
+}
+
+func TestLoadLogRecord(t *testing.T) {
+	s := explain.NewSession(explain.Context{})
+	exchange := func(command, response string) explain.Node {
+		t.Helper()
+		if _, err := s.Command(unhex(t, command)); err != nil {
+			t.Fatal(err)
+		}
+		b := unhex(t, response)
+		r, err := s.Response(b)
+		if err != nil {
+			t.Error(err)
+		}
+		tiles(t, r, len(b))
+		return r
+	}
+	exchange(selectDebit, "6F0A A508 BF0C05 DF4D020C0A 9000")
+	exchange("80CADF4F00", "DF4F 08 9A03 5F2A02 9F3602 9000")
+	r := exchange("00B2016400", "9F79 000000006700 000000009700 261122 0156 0004 9000")
+	if value(t, r, "OLD") != "CNY 67.00" || value(t, r, "NEW") != "CNY 97.00" || value(t, r, "TAG") != "9F79" || value(t, r, "9F36") != "4" {
+		t.Errorf("%v", r)
+	}
+	if r = exchange("00B2016400", "9F7900000000 9000"); len(r.Children) == 0 || r.Children[0].Key != "REC" {
+		t.Errorf("too short for a load: %v", r)
+	}
+}

@@ -5,6 +5,7 @@ import (
 
 	"tapnet/apdu"
 	"tapnet/emv"
+	"tapnet/glossary"
 	"tapnet/tlv"
 )
 
@@ -66,6 +67,9 @@ func (d *decoder) responseData(end int) []Node {
 	case apdu.InsGetTransProve:
 		return []Node{d.node(emv.TagAC.String(), tagName(emv.TagAC), 0, end)}
 	case apdu.InsReadRecord:
+		if command.P2>>3 == d.ctx.LoadLogSFI && d.ctx.LoadLogSFI != 0 && command.P1 != 0 && d.ctx.LoadLogFormat != nil && end >= loadHeadBytes {
+			return d.loadRecord(end)
+		}
 		if command.P2>>3 == d.ctx.LogSFI && d.ctx.LogSFI != 0 && d.ctx.LogFormat != nil {
 			return d.listData(d.ctx.LogFormat, 0, end, term("log record", "日志记录"))
 		}
@@ -76,6 +80,26 @@ func (d *decoder) responseData(end int) []Node {
 		return []Node{d.opaque("REC", term("extended application record", "扩展应用记录"), 0, end)}
 	}
 	return d.elements(0, end, 0, wholeResponse)
+}
+
+// loadHeadBytes is what a record of the load log begins with: tag, balance before and after [REF 3.4].
+const loadHeadBytes = 2 + 6 + 6
+
+// loadRecord explains a record of the load log: which balance it was, what it held, and what DF4F lists.
+func (d *decoder) loadRecord(end int) []Node {
+	purse := tlv.Tag(d.in[0])<<8 | tlv.Tag(d.in[1])
+	which := d.node("TAG", term("data object that was set", "被写入的数据对象"), 0, 2)
+	which.Value, which.Meaning = purse.String(), tagName(purse)
+	nodes := []Node{which}
+	if c, ok := listCurrency(d.ctx.LoadLogFormat, d.in[loadHeadBytes:end]); ok {
+		d.money = c
+	}
+	for i, name := range [...]glossary.Term{term("balance before", "圈存前余额"), term("balance after", "圈存后余额")} {
+		n := d.node([...]string{"OLD", "NEW"}[i], name, 2+6*i, 6)
+		simpleValue(&n, kindAmount, d.in[n.Offset:n.Offset+n.Length], d.money)
+		nodes = append(nodes, n)
+	}
+	return append(nodes, d.listData(d.ctx.LoadLogFormat, loadHeadBytes, end, term("load log record", "圈存日志记录"))...)
 }
 
 // unaskedData explains data whose command is not known: TLV if it looks so, else nothing is said about them.

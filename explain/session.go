@@ -33,11 +33,12 @@ func (s *Session) decoder(b []byte, ctx Context, command bool) *decoder {
 // Command explains the next command.
 func (s *Session) Command(b []byte) (Node, error) {
 	s.Answers = bytes.Clone(b[:min(len(b), MaxInputBytes)])
-	ctx := s.Context
 	command, err := apdu.ParseCommand(b)
 	if err == nil && command.INS == apdu.InsSelect {
 		s.reset()
+		s.Foreign = foreignName(command.Data)
 	}
+	ctx := s.Context
 	if err == nil && command.INS == apdu.InsGenerateAC && s.generatedAC {
 		ctx.CDOL1 = s.CDOL2
 	}
@@ -68,9 +69,19 @@ func (s *Session) Response(b []byte) (Node, error) {
 	return d.result(n)
 }
 
+// foreignName: the name of an application that a kernel other than that of [EMV C-7] serves.
+func foreignName(name []byte) bool {
+	aid, err := emv.ParseAID(name)
+	if err != nil {
+		return false
+	}
+	kernel, known := aid.Kernel()
+	return known && kernel != emv.KernelUnionPay
+}
+
 // reset forgets the application before.
 func (s *Session) reset() {
-	s.PDOL, s.CDOL1, s.CDOL2, s.DDOL, s.LogFormat, s.LogSFI = nil, nil, nil, nil, nil, 0
+	s.PDOL, s.CDOL1, s.CDOL2, s.DDOL, s.LogFormat, s.LogSFI, s.LoadLogFormat, s.LoadLogSFI = nil, nil, nil, nil, nil, 0, nil, 0
 	s.keys, s.generatedAC = certificates{rid: s.keys.rid}, false
 }
 
@@ -79,7 +90,8 @@ func (s *Session) learn(data []byte) {
 	lists := []struct {
 		tag tlv.Tag
 		dol *emv.DOL
-	}{{emv.TagPDOL, &s.PDOL}, {emv.TagCDOL1, &s.CDOL1}, {emv.TagCDOL2, &s.CDOL2}, {emv.TagDDOL, &s.DDOL}, {emv.TagLogFormat, &s.LogFormat}}
+	}{{emv.TagPDOL, &s.PDOL}, {emv.TagCDOL1, &s.CDOL1}, {emv.TagCDOL2, &s.CDOL2}, {emv.TagDDOL, &s.DDOL}, {emv.TagLogFormat, &s.LogFormat},
+		{emv.TagLoadLogFormat, &s.LoadLogFormat}}
 	for _, list := range lists {
 		if value, ok := deepFind(data, list.tag, 0); ok {
 			if dol, err := emv.ParseDOL(bytes.Clone(value)); err == nil {
@@ -89,6 +101,9 @@ func (s *Session) learn(data []byte) {
 	}
 	if entry, ok := deepFind(data, emv.TagLogEntry, 0); ok && len(entry) == 2 {
 		s.LogSFI = entry[0]
+	}
+	if entry, ok := deepFind(data, emv.TagLoadLogEntry, 0); ok && len(entry) == 2 {
+		s.LoadLogSFI = entry[0]
 	}
 	if c, ok := scanCurrency(data); ok && s.Currency.IsZero() {
 		s.Currency = c

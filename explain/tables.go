@@ -21,6 +21,9 @@ var transactionTypes = map[byte]glossary.Term{
 	0x63: {EN: "cash load", ZH: "现金充值"},
 }
 
+// TransactionType names tag 9C; empty for a type that nobody has named.
+func TransactionType(b byte) glossary.Term { return transactionTypes[b] }
+
 // processingCodes is field 3.
 var processingCodes = map[string]glossary.Term{
 	"000000": {EN: "purchase", ZH: "消费"},

@@ -58,7 +58,7 @@ func (d *decoder) element(offset, end, depth int, in glossary.Term) (Node, bool)
 		d.short(in, tagTerm(tag), length, end-offset-header, offset)
 		stop = end
 	}
-	n := d.node(tag.String(), tagName(tag), offset, stop-offset)
+	n := d.node(tag.String(), d.tagName(tag), offset, stop-offset)
 	n.Header, n.Broken = header, !whole
 	if whole || tag.Constructed() {
 		d.adopt(&n, d.content(&n, tag, offset+header, stop, depth))
@@ -101,7 +101,7 @@ func (d *decoder) content(n *Node, tag tlv.Tag, offset, end, depth int) []Node {
 	if tag.Constructed() {
 		return d.elements(offset, end, depth+1, term("template "+tag.String(), "模板 "+tag.String()))
 	}
-	if !emv.CheckLength(tag, end-offset) && n.Header > 0 {
+	if !d.foreign(tag) && !emv.CheckLength(tag, end-offset) && n.Header > 0 {
 		entry, _ := emv.Lookup(tag)
 		n.Broken = true
 		d.fail(n.Offset, term(
@@ -134,7 +134,7 @@ func (d *decoder) list(offset, end int) []Node {
 			return append(nodes, d.rest(offset, end))
 		}
 		length := int(d.in[offset+size])
-		n := d.node(tag.String(), tagName(tag), offset, size+1)
+		n := d.node(tag.String(), d.tagName(tag), offset, size+1)
 		n.Meaning = term("asks for "+countEN(length), fmt.Sprintf("要求 %d 字节", length))
 		nodes = append(nodes, n)
 		offset += size + 1
@@ -156,7 +156,7 @@ func (d *decoder) listData(dol emv.DOL, offset, end int, in glossary.Term) []Nod
 			d.short(in, term("the list entry "+entry.Tag.String(), "列表项 "+entry.Tag.String()), entry.Len, end-offset, offset)
 			break
 		}
-		n := d.node(entry.Tag.String(), tagName(entry.Tag), offset, entry.Len)
+		n := d.node(entry.Tag.String(), d.tagName(entry.Tag), offset, entry.Len)
 		d.enter(n.Key)
 		if entry.Tag.Constructed() {
 			scrubNode(&n)

@@ -18,6 +18,10 @@ func (d *decoder) tagValue(n *Node, tag tlv.Tag, offset, end, depth int) []Node 
 	if len(value) == 0 {
 		return nil
 	}
+	if d.foreign(tag) {
+		unknownValue(n, value)
+		return nil
+	}
 	if infos, ok := bitsOf(tag, value); ok {
 		return showBits(n, infos)
 	}
@@ -146,10 +150,7 @@ func formatValue(n *Node, tag tlv.Tag, b []byte) {
 	entry, known := emv.Lookup(tag)
 	switch {
 	case !known:
-		if isPrintable(b) && len(b) > 1 {
-			n.Value = printable(b)
-		}
-		scrubNode(n)
+		unknownValue(n, b)
 	case entry.Format == emv.FormatNumeric || entry.Format == emv.FormatCompressedNumeric:
 		n.Value = strings.TrimRight(upperHex(b), "F")
 	case entry.Format == emv.FormatAlphabetic || entry.Format == emv.FormatAlphanumeric || entry.Format == emv.FormatAlphanumericSpecial:
@@ -160,6 +161,14 @@ func formatValue(n *Node, tag tlv.Tag, b []byte) {
 	} else if known && entry.Format != emv.FormatNumeric {
 		scrubText(n)
 	}
+}
+
+// unknownValue shows text as text, and nothing that could be an account number.
+func unknownValue(n *Node, b []byte) {
+	if isPrintable(b) && len(b) > 1 {
+		n.Value = printable(b)
+	}
+	scrubNode(n)
 }
 
 // setAmount reads minor units. Without a currency two decimals are taken for granted and the node says so.

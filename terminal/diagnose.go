@@ -84,7 +84,7 @@ var insertCauses = map[contact.Reason]Cause{
 	contact.ReasonTorn: CauseCarrier, contact.ReasonRemovedAfterHost: CauseCarrier, contact.ReasonNoPurse: CauseCard,
 	contact.ReasonAboveBalanceLimit: CauseHolder, contact.ReasonBelowBalance: CauseHolder, contact.ReasonNothingToUnload: CauseHolder,
 	contact.ReasonPINNeeded: CauseHolder, contact.ReasonNotLoaded: CauseCard, contact.ReasonLoadUnknown: CauseCarrier,
-	contact.ReasonOtherCard: CauseHolder, contact.ReasonNotPaid: CauseCarrier, contact.ReasonPaidWithoutProof: CauseCarrier,
+	contact.ReasonPINWrong: CauseHolder, contact.ReasonOtherCard: CauseHolder, contact.ReasonNotPaid: CauseCarrier, contact.ReasonPaidWithoutProof: CauseCarrier,
 }
 
 // Diagnose reads the outcome of a tap.

@@ -19,7 +19,7 @@ import (
 // system decides those things. The identifier is this project's choice.
 const EngineSettings cps.DGI = 0xBF01
 
-// Tags within EngineSettings, of the private class.
+// Tags within EngineSettings, of the private class. C8 and C9 belong to the PPSE, whose settings are of the whole card.
 const (
 	tagFlags     tlv.Tag = 0xC1 // see flag…
 	tagWithhold  tlv.Tag = 0xC2

@@ -212,10 +212,13 @@ func (h *host) people() terminal.People {
 				h.Error("the issuer cannot verify the cryptogram")
 			}
 			own := h.keys[0]
+			if iad, err := emv.ParseIAD(q.Data.Get(emv.TagIAD)); err == nil && own.Second != nil && iad.Algorithm == cryptogram.AlgorithmSM4 {
+				own = *own.Second
+			}
 			raw := q.Data.Get(emv.TagATC)
 			arc := [2]byte{'0', '0'}
-			session := own.suite.SessionKey(own.card.AC, uint16(raw[0])<<8|uint16(raw[1]))
-			auth := cryptogram.IssuerAuthData(own.suite.ARPC(session, [8]byte(q.Data.Get(emv.TagAC)), arc), arc)
+			session := own.Suite.SessionKey(own.Card.AC, uint16(raw[0])<<8|uint16(raw[1]))
+			auth := cryptogram.IssuerAuthData(own.Suite.ARPC(session, [8]byte(q.Data.Get(emv.TagAC)), arc), arc)
 			return &contact.HostAnswer{ARC: arc, Approved: true, IssuerAuth: auth[:], Code: "123456"}, nil
 		},
 		PIN: func(_ context.Context, p contact.PINRequest) (contact.Event, error) {

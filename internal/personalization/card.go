@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"tapnet/card"
+	"tapnet/card/imprint"
 	"tapnet/emv"
 	"tapnet/emv/cryptogram"
 	"tapnet/emv/oda"
@@ -68,30 +69,7 @@ type Card struct {
 	Crypto  card.Crypto
 	Record  Record
 	Linked  []Record // of applications with an account of their own
-	keys    []chipKeys
-}
-
-// chipKeys are the keys of one application, as they go onto the chip.
-type chipKeys struct {
-	suite   cryptogram.Suite
-	card    cryptogram.CardKeys
-	private oda.PrivateKey
-	files   []fileKey
-}
-
-// fileKey opens a file of the extended application.
-type fileKey struct {
-	sfi byte
-	key cryptogram.Key
-}
-
-// crypto puts the keys to work.
-func (k chipKeys) crypto() *card.SoftCrypto {
-	c := card.NewSoftCrypto(k.suite, k.card, k.private)
-	for _, f := range k.files {
-		c = c.WithFileKey(f.sfi, f.key)
-	}
-	return c
+	keys    []imprint.Keys
 }
 
 // Algorithms is the set of algorithms of the card, one of Cryptos.
@@ -191,6 +169,10 @@ func (p *Profile) applications(c *Card, issuer Issuer, place int, vault Vault, k
 		m := &making{profile: p, product: of, spec: c.Spec, issuer: issuer, number: c.PAN, expiry: c.Expiry, suite: algorithms.suite, place: i,
 			chain:   p.chain(algorithms.algorithm, ridOf(of.aid()), issuer, place+keyStride*i, c.Spec.LongKey),
 			contact: c.Spec.Carrier != "" && c.Image.Interfaces&card.Contact != 0}
+		if algorithms.second {
+			second := p.chain(oda.SM2, ridOf(of.aid()), issuer, place+keyStride*i, false)
+			m.second = &second
+		}
 		if m.linked() {
 			m.spec.Serial = linkedSerial(c.Spec.Serial)
 			if m.number, err = Number(issuer, m.spec); err != nil {
@@ -204,7 +186,7 @@ func (p *Profile) applications(c *Card, issuer Issuer, place int, vault Vault, k
 		if err := m.make(); err != nil {
 			return fmt.Errorf("application %d: %w", i+1, err)
 		}
-		c.keys, ring = append(c.keys, own), append(ring, own.crypto())
+		c.keys, ring = append(c.keys, own), append(ring, own.Crypto())
 		c.Image.Applications = append(c.Image.Applications, m.application)
 		c.Image.State.Applications[i] = m.state
 	}
@@ -215,35 +197,41 @@ func (p *Profile) applications(c *Card, issuer Issuer, place int, vault Vault, k
 }
 
 // load carries the application's own keys from the HSM onto the chip as sealed images.
-func (m *making) load(vault Vault, keys KeyNames) (chipKeys, error) {
+func (m *making) load(vault Vault, keys KeyNames) (imprint.Keys, error) {
 	loader, err := vault.CardLoader(keys.Transport)
 	if err != nil {
-		return chipKeys{}, err
+		return imprint.Keys{}, err
 	}
-	masters, err := keys.masters(m.suite)
-	if err != nil {
-		return chipKeys{}, err
-	}
-	carry := func(sequence string) (cryptogram.CardKeys, error) {
+	carry := func(suite cryptogram.Suite, sequence string) (cryptogram.CardKeys, error) {
+		masters, err := keys.masters(suite)
+		if err != nil {
+			return cryptogram.CardKeys{}, err
+		}
 		sealed, err := vault.SealCardKeys(hsm.CardKeyRequest{
-			ACMaster: masters.AC, MACMaster: masters.MAC, ENCMaster: masters.ENC, Transport: keys.Transport, PAN: m.number, Sequence: sequence, Suite: m.suite,
+			ACMaster: masters.AC, MACMaster: masters.MAC, ENCMaster: masters.ENC, Transport: keys.Transport, PAN: m.number, Sequence: sequence, Suite: suite,
 		})
 		if err != nil {
 			return cryptogram.CardKeys{}, err
 		}
 		return loader.Unseal(sealed, m.number, sequence)
 	}
-	own := chipKeys{suite: m.suite, private: m.chain.private}
-	if own.card, err = carry(m.spec.Sequence); err != nil {
-		return chipKeys{}, err
+	own := imprint.Keys{Suite: m.suite, Private: m.chain.private}
+	if own.Card, err = carry(m.suite, m.spec.Sequence); err != nil {
+		return imprint.Keys{}, err
+	}
+	if m.second != nil {
+		own.Second = &imprint.Keys{Suite: cryptogram.SM4(), Private: m.second.private}
+		if own.Second.Card, err = carry(cryptogram.SM4(), m.spec.Sequence); err != nil {
+			return imprint.Keys{}, err
+		}
 	}
 	// No public source says where the opening key of a merchants' file comes from. Here it is the ENC key with the file in the place of the sequence number.
 	for _, sfi := range m.product.Files {
-		opening, err := carry(fmt.Sprintf("%02d", sfi))
+		opening, err := carry(m.suite, fmt.Sprintf("%02d", sfi))
 		if err != nil {
-			return chipKeys{}, err
+			return imprint.Keys{}, err
 		}
-		own.files = append(own.files, fileKey{byte(sfi), opening.ENC})
+		own.Files = append(own.Files, imprint.FileKey{SFI: byte(sfi), Key: opening.ENC})
 	}
 	return own, nil
 }
@@ -287,6 +275,9 @@ func (p *Profile) record(c *Card, spec CardSpec, number pan.Number, issuer Issue
 	}
 	if id := algorithms.suite.AlgorithmID(); id != cryptogram.AlgorithmTDES {
 		r.Algorithms = []byte{id}
+	}
+	if algorithms.second {
+		r.Algorithms = []byte{cryptogram.AlgorithmTDES, cryptogram.AlgorithmSM4}
 	}
 	if r.Fingerprint, err = vault.PANFingerprint(keys.Fingerprint, number); err != nil {
 		return Record{}, err

@@ -134,6 +134,30 @@ func (c *Carrier) Takes(commandBytes, responseBytes int) time.Duration {
 	return time.Duration(c.CommandMS)*time.Millisecond + time.Duration(commandBytes+responseBytes)*time.Second/time.Duration(c.Speed)
 }
 
+// Field holds a chip on this carrier to the antenna of a reader for a kind of air. What the reader does not see is not there.
+func (c *Carrier) Field(chip *card.Card, air string) *card.Field {
+	f := card.NewField(chip)
+	if !c.Seen(air) {
+		f.Remove()
+	}
+	if c.FinishesWrites() {
+		f.Feed()
+	}
+	return f
+}
+
+// Slot puts a chip on this carrier into a reader with contacts. A carrier whose contacts are not for terminals is not there.
+func (c *Carrier) Slot(chip *card.Card) *card.Field {
+	f := card.NewSlot(chip)
+	if c.Offers()&card.Contact == 0 {
+		f.Remove()
+	}
+	return f
+}
+
+// OneProtocol reports whether the contacts speak T=1; otherwise they speak T=0.
+func (c *Carrier) OneProtocol() bool { return c.Protocol == protocolT1 }
+
 // ATR is the answer to reset of a carrier with contacts, one of the two basic forms of [EMV B1 8.2]; nil without.
 func (c *Carrier) ATR() []byte {
 	if c.Offers()&card.Contact == 0 {

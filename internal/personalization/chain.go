@@ -20,25 +20,30 @@ const (
 	CryptoRSA = "rsa-3des" // what cards have unless they say otherwise
 	CryptoSM  = "sm"       // SM2, SM3 and SM4 [REF 4.6]
 	CryptoAES = "rsa-aes"  // RSA, and AES with option C
+	// CryptoBoth is RSA with 3DES, and SM2 with SM4 beside it: the terminal decides by DF69 [REF 4.6].
+	CryptoBoth = "rsa-3des+sm"
 )
 
 // crypto is one of them.
 type crypto struct {
 	suite     cryptogram.Suite
 	algorithm oda.Algorithm
+	second    bool // SM2 and SM4 besides
 }
 
 // Cryptos are the values of crypto.
-func Cryptos() []string { return []string{CryptoRSA, CryptoSM, CryptoAES} }
+func Cryptos() []string { return []string{CryptoRSA, CryptoSM, CryptoAES, CryptoBoth} }
 
 func cryptoOf(name string) (crypto, error) {
 	switch name {
 	case "", CryptoRSA:
-		return crypto{cryptogram.TDES(), oda.RSA}, nil
+		return crypto{suite: cryptogram.TDES(), algorithm: oda.RSA}, nil
 	case CryptoSM:
-		return crypto{cryptogram.SM4(), oda.SM2}, nil
+		return crypto{suite: cryptogram.SM4(), algorithm: oda.SM2}, nil
 	case CryptoAES:
-		return crypto{cryptogram.AES(), oda.RSA}, nil
+		return crypto{suite: cryptogram.AES(), algorithm: oda.RSA}, nil
+	case CryptoBoth:
+		return crypto{suite: cryptogram.TDES(), algorithm: oda.RSA, second: true}, nil
 	}
 	return crypto{}, unknown(name, glossary.Term{EN: "set of algorithms", ZH: "算法组合"}, Cryptos())
 }

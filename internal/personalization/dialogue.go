@@ -27,20 +27,10 @@ const (
 	dataAuthenticationCode      uint16 = 0xDAC5
 )
 
-// profiles of the dialogue. Signed static data are there for contact alone. Electronic cash asks nobody who he is [REF 2.9]. The combined signature is for RSA
-// only: see withoutEnciphered for what else SM2 cards do without.
-func (m *making) profiles() (contact, cash, full emv.AIP) {
-	contact, cash, full = emv.AIP{0x7C, 0x00}, emv.AIP{0x2C, 0x00}, emv.AIP{0x3C, 0x80}
-	if m.chain.private.Public().Algorithm() != oda.SM2 || combinedSM2 {
-		for _, aip := range []*emv.AIP{&contact, &cash, &full} {
-			aip[0] |= 0x01
-		}
-	}
-	return contact, cash, full
+// dialogueProfiles are the AIPs of the dialogue. Signed static data are there for contact alone. Electronic cash asks nobody who he is [REF 2.9].
+func dialogueProfiles() (contact, cash, full emv.AIP) {
+	return emv.AIP{0x7D, 0x00}, emv.AIP{0x2D, 0x00}, emv.AIP{0x3D, 0x80}
 }
-
-// combinedSM2 says whether the card engine makes combined signatures with SM2.
-const combinedSM2 = false
 
 // dialogue adds what payments by GENERATE AC need [EMV B3 10] [REF 1.11].
 func (m *making) dialogue() error {
@@ -49,7 +39,7 @@ func (m *making) dialogue() error {
 		return nil
 	}
 	a := &m.application
-	aip, cashAIP, fullAIP := m.profiles()
+	aip, cashAIP, fullAIP := dialogueProfiles()
 	files := func(certificate, actions byte) emv.AFL {
 		return emv.AFL{{SFI: issuerFile, First: staticRecord, Last: 2}, {SFI: cardFile, First: certificate, Last: certificate},
 			{SFI: dataFile, First: dialogueData, Last: dialogueData, ODA: 1}, {SFI: actionFile, First: actions, Last: actions}}
@@ -61,7 +51,7 @@ func (m *making) dialogue() error {
 		k.PDOL, k.CashAIP, k.CashAFL = dol(contactPDOLHex), cashAIP, files(cashRecord, cashActions)
 	}
 	if of.FullContactless {
-		k.FullAIP, k.FullAFL = fullAIP, files(fullRecord, accountActions)
+		k.FullAIP, k.FullAFL, k.FullOnly = fullAIP, files(fullRecord, accountActions), of.FullOnly
 	}
 	a.Contact = k
 	if m.product.Purse != nil {

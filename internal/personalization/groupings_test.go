@@ -180,6 +180,26 @@ func TestBadGroupings(t *testing.T) {
 	}
 }
 
+// What has no place in the groupings is not written.
+func TestUnwritable(t *testing.T) {
+	for name, change := range map[string]func(*Card){
+		"no application":        func(c *Card) { c.Image.Applications, c.keys = nil, nil },
+		"an application's keys": func(c *Card) { c.keys = c.keys[:1] },
+		"named as a directory":  func(c *Card) { c.Image.Applications[1].AID = emv.PPSE },
+		"blocked":               func(c *Card) { c.Image.State.Blocked = true },
+		"switched off":          func(c *Card) { c.Image.State.NoContactless = true },
+		"state of a third":      func(c *Card) { c.Image.State.Applications[2].ATC = 1 },
+		"application blocked":   func(c *Card) { c.Image.State.Applications[0].Blocked = true },
+		"file without key":      func(c *Card) { c.Image.Applications[0].Files = []card.ExtendedFile{{SFI: 21}} },
+	} {
+		c := issue(t, "co-brand", "dual-interface", "")
+		change(c.Card)
+		if _, err := c.Groupings(); !errors.Is(err, errGroupings) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestSession(t *testing.T) {
 	one, err := NewSession(TestPersonalizationKey(), 1)
 	if err != nil {

@@ -1,6 +1,7 @@
 package personalization
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 
@@ -62,6 +63,7 @@ type making struct {
 	expiry  pan.Expiry
 	suite   cryptogram.Suite
 	chain   chain
+	second  *chain // of SM2 keys on a card that has both; nil otherwise
 	place   int
 	contact bool // the carrier has contacts and the product uses them
 
@@ -69,9 +71,12 @@ type making struct {
 	state       card.ApplicationState
 }
 
+// serviceCode of a product that names none: international, no restrictions, PIN as the card asks [ISO 7813].
+const serviceCode = "201"
+
 // make builds the application and the state it starts with.
 func (m *making) make() error {
-	track2, err := pan.NewTrack2(m.number, m.expiry, "201", "0000000")
+	track2, err := pan.NewTrack2(m.number, m.expiry, cmp.Or(m.product.Service, serviceCode), "0000000")
 	if err != nil {
 		return err
 	}
@@ -105,7 +110,7 @@ func (m *making) make() error {
 	a.Objects.Set(emv.TagIssuerCountryCard, []byte{0x01, 0x56})
 	// Counter and last online counter of 1: the card has been tried at the bureau, so it is no "new card".
 	m.state = card.ApplicationState{ATC: 1, LastOnlineATC: 1, PINTries: pinTries}
-	for _, step := range [...]func() error{m.purses, m.contactless, m.extended, m.dialogue} {
+	for _, step := range [...]func() error{m.purses, m.contactless, m.extended, m.dialogue, m.secondSet} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -48,6 +48,7 @@ type ProductApplication struct {
 	Account  string  `toml:"account"`  // "" is that of the card, "linked" one of its own
 	Optional bool    `toml:"optional"` // the cardholder may switch it off
 
+	Service           string   `toml:"service"`    // service code on track 2; "" is 201
 	Processing        hexText  `toml:"processing"` // 9F68
 	CTQ               hexText  `toml:"ctq"`        // 9F6C; "" is no bit
 	CVMLimit          string   `toml:"cvm_limit"`  // 9F6B
@@ -82,6 +83,7 @@ type ProductContact struct {
 	CVMList         hexText `toml:"cvm_list"`
 	Cash            bool    `toml:"cash"`             // electronic cash is spent here too
 	FullContactless bool    `toml:"full_contactless"` // the same dialogue for readers in the field that ask for it
+	FullOnly        bool    `toml:"full_only"`        // and nothing else in the field: no qPBOC
 	DefaultAction   hexText `toml:"default_action"`   // 9F52; "" is every check that goes online or declines, none that blocks
 
 	IACDefault hexText `toml:"iac_default"` // "" are those of [REF 1.11]

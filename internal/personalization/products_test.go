@@ -7,6 +7,7 @@ import (
 	"tapnet/apdu"
 	"tapnet/card"
 	"tapnet/emv"
+	"tapnet/emv/cryptogram"
 	"tapnet/emv/oda"
 	"tapnet/kernel"
 	"tapnet/kernel/contact"
@@ -41,15 +42,19 @@ func TestEveryProductOnEveryCarrier(t *testing.T) {
 		if !ok {
 			t.Fatal("nobody says what is expected of this product")
 		}
-		for _, algorithms := range Cryptos() {
+		for n, algorithms := range append(Cryptos(), CryptoBoth) {
+			sm := algorithms == CryptoSM || n == len(Cryptos()) // a card with both meets a terminal with SM last
 			c := issue(t, product.Name, carrier.Name, algorithms)
-			term := c.till(5000, algorithms == CryptoSM)
+			term := c.till(5000, sm)
 			if carrier.Offers()&card.Contactless != 0 {
 				r := c.tap(term, request(1250))
 				if r.Outcome.Kind != want.tap || r.Outcome.CVM != want.cvm {
 					t.Errorf("%s: tap %v, %v (%v), verification %v", algorithms, r.Outcome.Kind, r.Outcome.Reason, r.Outcome.Detail.EN, r.Outcome.CVM)
 				} else if !c.verified(c.PAN, r.Outcome.Data) {
 					t.Errorf("%s: tap: the issuer cannot verify the cryptogram", algorithms)
+				}
+				if iad, err := emv.ParseIAD(r.Outcome.Data.Get(emv.TagIAD)); err != nil || iad.Algorithm == cryptogram.AlgorithmSM4 != sm {
+					t.Errorf("%s, SM %v: tap with algorithm %02X, %v", algorithms, sm, iad.Algorithm, err)
 				}
 				if want.tap == kernel.Approved && r.Outcome.ODA.Status != kernel.ODAPassed {
 					t.Errorf("%s: tap: authentication %v", algorithms, r.Outcome.ODA)
@@ -66,7 +71,10 @@ func TestEveryProductOnEveryCarrier(t *testing.T) {
 			if r.Outcome.Reason != want.insert || h.asked != want.asked || h.online != want.onlines || r.Outcome.ElectronicCash && h.pins > 0 {
 				t.Errorf("%s: insert %v (%v), issuer asked %d, online PINs %d, CVM %v, TVR %v", algorithms, r.Outcome.Reason, r.Outcome.Detail.EN, h.asked, h.online, r.Outcome.CVM, r.Outcome.TVR)
 			}
-			if r.Outcome.ODA.Status != kernel.ODAPassed {
+			if iad, err := emv.ParseIAD(r.Outcome.Data.Get(emv.TagIAD)); err != nil || iad.Algorithm == cryptogram.AlgorithmSM4 != sm {
+				t.Errorf("%s, SM %v: insert with algorithm %02X, %v", algorithms, sm, iad.Algorithm, err)
+			}
+			if r.Outcome.ODA.Status != kernel.ODAPassed || r.Outcome.Method != contact.ODACombined {
 				t.Errorf("%s: insert: authentication %v", algorithms, r.Outcome.ODA)
 			}
 		}
@@ -92,20 +100,24 @@ func TestAlwaysPIN(t *testing.T) {
 	}
 }
 
-// A stand-alone purse pays what it holds and declines the rest by itself.
-func TestStandAloneNeverGoesOnline(t *testing.T) {
+// A stand-alone purse pays what it holds. For the rest, and wherever the reader goes online at all events, it asks its bank and gives nothing away.
+func TestStandAlone(t *testing.T) {
 	c := issue(t, "e-cash-alone", "dual-interface", "")
 	term := c.till(100_000, false)
 	for _, row := range []struct {
 		minor int64
 		kind  kernel.OutcomeKind
-	}{{8751, kernel.Declined}, {8000, kernel.Approved}, {751, kernel.Declined}, {750, kernel.Approved}, {1, kernel.Declined}} {
+	}{{8751, kernel.OnlineRequest}, {8000, kernel.Approved}, {751, kernel.OnlineRequest}, {750, kernel.Approved}, {1, kernel.OnlineRequest}} {
 		if r := c.tap(term, request(row.minor)); r.Outcome.Kind != row.kind {
 			t.Errorf("%d: %v %v", row.minor, r.Outcome.Kind, r.Outcome.Reason)
 		}
 	}
 	if s := c.chip.State(); s.Applications[0].Purses[0].Balance != 0 {
 		t.Errorf("balance %d", s.Applications[0].Purses[0].Balance)
+	}
+	forced := issue(t, "e-cash-alone", "dual-interface", "")
+	if r := forced.tap(forced.till(0, true), request(1250)); r.Outcome.Kind != kernel.OnlineRequest || forced.chip.State().Applications[0].Purses[0].Balance != 8750 {
+		t.Errorf("%v %v, balance %d", r.Outcome.Kind, r.Outcome.Reason, forced.chip.State().Applications[0].Purses[0].Balance)
 	}
 	full := &host{issued: issue(t, "e-cash-alone", "dual-interface", "")}
 	if r := full.insert(term, 8750); r.Outcome.Reason != contact.ReasonCashApproved || full.asked != 0 || full.pins != 0 {

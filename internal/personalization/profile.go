@@ -55,6 +55,7 @@ type Merchant struct {
 	CVMLimit string `toml:"cvm_limit"`
 	TapLimit string `toml:"tap_limit"`
 	Offline  bool   `toml:"offline"` // the terminal has no network
+	Mobile   string `toml:"mobile"`  // the terminal is a phone with a secure access module: how it derives its keys, "tdes" or "aes"; "" it is none
 }
 
 // CardSpec describes one card.

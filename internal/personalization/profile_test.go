@@ -1,15 +1,18 @@
 package personalization
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"tapnet/apdu"
 	"tapnet/card"
 	"tapnet/emv"
 	"tapnet/emv/oda"
+	"tapnet/kernel"
 )
 
 const goodProduct = `name = "tour"
@@ -163,6 +166,46 @@ func TestCarriers(t *testing.T) {
 	}
 }
 
+// TestCarriersAtReaders: what a reader sees of each carrier, and what a carrier does with a write when it is taken away in the middle.
+func TestCarriersAtReaders(t *testing.T) {
+	for _, carrier := range Carriers() {
+		c := issue(t, "e-cash", carrier.Name, "")
+		term := c.till(5000, false)
+		for _, air := range []string{InductiveAir, RadioAir} {
+			r, err := term.Tap(context.Background(), carrier.Field(c.chip, air), request(100))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen := r.Outcome.Reason != kernel.ReasonCardRemoved; seen != carrier.Seen(air) || seen && r.Outcome.Kind != kernel.Approved {
+				t.Errorf("%s at %s: %v, %v", carrier.Name, air, r.Outcome.Kind, r.Outcome.Reason)
+			}
+		}
+		_, err := carrier.Slot(c.chip).Transceive(context.Background(), apdu.Select([]byte(emv.PSE)).Bytes())
+		if slot := err == nil; slot != (carrier.Offers()&card.Contact != 0) {
+			t.Errorf("%s in a slot: %v", carrier.Name, err)
+		}
+		before := c.chip.State().Applications[0].Purses[0].Balance
+		air := carrier.Air
+		field := carrier.Field(c.chip, air)
+		field.TearBeforeCommit(2) // the one that pays
+		r, err := term.Tap(context.Background(), field, request(100))
+		if err != nil || r.Torn == nil {
+			t.Fatalf("%s: not torn: %v, %v", carrier.Name, r.Outcome.Reason, err)
+		}
+		paid := before - c.chip.State().Applications[0].Purses[0].Balance
+		if want := map[bool]int64{true: 100}[carrier.FinishesWrites()]; paid != want {
+			t.Errorf("%s: %d left the purse, want %d", carrier.Name, paid, want)
+		}
+		// Either way the second tap settles it, once.
+		if r, err = term.Retap(context.Background(), carrier.Field(c.chip, air), r.Torn, today); err != nil || r.Outcome.Kind != kernel.Approved {
+			t.Errorf("%s: second tap: %v, %v, %v", carrier.Name, r.Outcome.Kind, r.Outcome.Reason, err)
+		}
+		if left := c.chip.State().Applications[0].Purses[0].Balance; left != before-100 {
+			t.Errorf("%s: the purse holds %d, want %d", carrier.Name, left, before-100)
+		}
+	}
+}
+
 // A world may bring products and carriers of its own.
 func TestOwnProduct(t *testing.T) {
 	text, err := profiles.ReadFile("profiles/demo.toml")
@@ -232,26 +275,39 @@ func TestLinkedSerials(t *testing.T) {
 	}
 }
 
-// The cards of the demonstration are what they were before products had files: contactless QuickPass and nothing else.
+// Most cards of the demonstration are what they were before products had files: contactless QuickPass and nothing else. Those that the story inserts have a
+// carrier with contacts and a PIN on the chip; one knows the national algorithms too.
 func TestDemoCards(t *testing.T) {
 	p, err := Load("demo")
 	if err != nil {
 		t.Fatal(err)
 	}
+	contacts := map[string]string{"mei": CryptoRSA, "tao": CryptoBoth}
 	for _, spec := range p.Cards {
 		c, err := p.Personalize(spec.Name, vault(), keyNames())
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := c.Image.Applications[0]
-		if a.Contact != nil || len(a.Records) != 4 || c.Image.Interfaces != 0 || string(c.Image.Historical) != "tapnet" || !c.Image.State.Applications[0].PIN.IsZero() ||
-			len(c.Image.Applications) != 1 || a.IDD != emv.IDDBalance || c.Record.Product != spec.Product {
+		a, state := c.Image.Applications[0], c.Image.State.Applications[0]
+		algorithms, inserted := contacts[spec.Name]
+		if a.IDD != emv.IDDBalance || c.Record.Product != spec.Product || len(c.Image.Applications) != 1 || string(c.Image.Historical) != "tapnet" {
 			t.Errorf("%s: %+v", spec.Name, c)
 		}
+		switch {
+		case inserted && (a.Contact == nil || c.Image.Interfaces != card.Contact|card.Contactless || state.PIN.IsZero() || c.Algorithms() != algorithms ||
+			(a.SM != nil) != (algorithms == CryptoBoth)):
+			t.Errorf("%s: cannot be inserted, or not with %s: %+v", spec.Name, algorithms, c)
+		case !inserted && (a.Contact != nil || len(a.Records) != 4 || c.Image.Interfaces != 0 || !state.PIN.IsZero() || c.Algorithms() != CryptoRSA):
+			t.Errorf("%s: is no plain card: %+v", spec.Name, c)
+		}
+		delete(contacts, spec.Name)
 		again, err := p.Personalize(spec.Name, vault(), keyNames())
 		if err != nil || string(marshalled(t, again.Image)) != string(marshalled(t, c.Image)) {
 			t.Errorf("%s: made twice differently, %v", spec.Name, err)
 		}
+	}
+	if len(contacts) != 0 {
+		t.Errorf("missing: %v", contacts)
 	}
 	if _, err := p.Personalize("nobody", vault(), keyNames()); !errors.Is(err, ErrProfile) {
 		t.Error(err)

@@ -83,11 +83,16 @@ func (r Receipt) layout() []part {
 	parts = append(parts, d.figures()...)
 	sum(row, purseTerm, d.PurseBalance)
 	sum(total, availableTerm, d.Available)
-	if d.Kind != Balance && d.Kind != Settlement {
+	if d.Kind != Balance && d.Kind != Settlement && (d.Verification != NoVerification || !d.nothingPaid()) {
 		add(row, verifiedTerm, verificationTerms[d.Verification])
 	}
 	parts = append(parts, d.Chip.layout()...)
 	return append(parts, d.end()...)
+}
+
+// nothingPaid: what did not happen needed no verification either.
+func (d Data) nothingPaid() bool {
+	return d.Result == Declined || d.Result == Cancelled && d.Trace == ""
 }
 
 // layout shows what a batch adds up to, and whether the acquirer found the same.

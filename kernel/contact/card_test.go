@@ -381,6 +381,9 @@ func (s *scene) play() contact.Outcome {
 	return *a.Outcome
 }
 
+// gaveUp in place of a PIN: the cardholder takes the card back.
+const gaveUp = "gave up"
+
 func (s *scene) people(a contact.Action) contact.Event {
 	s.Helper()
 	switch {
@@ -395,6 +398,9 @@ func (s *scene) people(a contact.Action) contact.Event {
 		}
 		next := s.pins[0]
 		s.pins = s.pins[1:]
+		if next == gaveUp {
+			return contact.Cancelled{}
+		}
 		if a.PIN.Online {
 			return contact.PINEntered{}
 		}

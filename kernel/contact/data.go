@@ -81,7 +81,7 @@ func screen(kind kernel.OutcomeKind, why Reason, signature bool) kernel.UIReques
 		u = kernel.UIRequest{Message: kernel.MessageNotAuthorised, Status: kernel.StatusCardRead}
 	case kind == kernel.TryAgain:
 		u.Message = kernel.MessageInsertCard
-	case why == ReasonCancelled:
+	case why == ReasonCancelled, why == ReasonPINWrong:
 		u = kernel.UIRequest{Message: kernel.MessageRemoveCard, Status: kernel.StatusCardRead}
 	}
 	return u

@@ -59,6 +59,25 @@ func TestSelection(t *testing.T) {
 	}
 }
 
+// Who gives up after a wrong PIN hears that it was wrong, and how many tries are left; who gives up before has cancelled.
+func TestGivenUpAtThePIN(t *testing.T) {
+	for _, tt := range []struct {
+		pins   []string
+		why    contact.Reason
+		detail string
+	}{
+		{[]string{gaveUp}, contact.ReasonCancelled, ""},
+		{[]string{"000000", gaveUp}, contact.ReasonPINWrong, "2 tries left"},
+		{[]string{"000000", "000000", gaveUp}, contact.ReasonPINWrong, "1 try left"},
+	} {
+		s := newScene(t)
+		s.pins = tt.pins
+		if o := s.run(); o.Kind != kernel.EndApplication || o.Reason != tt.why || o.Detail.EN != tt.detail {
+			t.Errorf("%v: %v, %v (%s)", tt.pins, o.Kind, o.Reason, o.Detail.EN)
+		}
+	}
+}
+
 func TestSecondApplicationWhenFirstRefuses(t *testing.T) {
 	s := newScene(t)
 	s.aids = []emv.AID{emv.AIDDebit, emv.AIDCredit}

@@ -181,7 +181,7 @@ func (m *Machine) Next(ev Event) Action {
 	then := m.answered
 	m.answered = nil
 	if _, stop := ev.(Cancelled); stop && m.stage == stageOpen {
-		return m.end(kernel.EndApplication, ReasonCancelled, glossary.Term{})
+		return m.cancelled()
 	}
 	return then(ev)
 }

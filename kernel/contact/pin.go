@@ -1,6 +1,8 @@
 package contact
 
 import (
+	"fmt"
+
 	"tapnet/apdu"
 	"tapnet/emv"
 	"tapnet/emv/oda"
@@ -94,7 +96,21 @@ func (m *Machine) verified(r apdu.Response) Action {
 	return m.broken(ReasonCommandRefused, r.SW.Term())
 }
 
+// cancelled ends a payment that the cardholder or the merchant gave up. After a wrong PIN it says so, with what is left.
+func (m *Machine) cancelled() Action {
+	if !m.cvm.wrong {
+		return m.end(kernel.EndApplication, ReasonCancelled, glossary.Term{})
+	}
+	left := m.cvm.triesLeft
+	detail := glossary.Term{EN: fmt.Sprintf("%d tries left", left), ZH: fmt.Sprintf("剩余 %d 次", left)}
+	if left == 1 {
+		detail.EN = "1 try left"
+	}
+	return m.end(kernel.EndApplication, ReasonPINWrong, detail)
+}
+
 func (m *Machine) pinRight() Action {
+	m.cvm.wrong = false
 	switch m.cvm.rule.Code.Method() {
 	case emv.CVMPlaintextPINAndSignature, emv.CVMEncipheredPINAndSignature:
 		m.cvm.signature = true

@@ -52,6 +52,7 @@ const (
 	ReasonOtherCard
 	ReasonNotPaid
 	ReasonPaidWithoutProof
+	ReasonPINWrong
 	reasonCount
 )
 
@@ -125,6 +126,8 @@ var reasonTable = [reasonCount]kernel.ReasonText{
 		Next: glossary.Term{EN: "Start a new sale.", ZH: "请重新发起交易。"}},
 	ReasonPaidWithoutProof: {Why: glossary.Term{EN: "the card was charged, but its proof for the merchant is lost", ZH: "卡片已扣款，但交易证书丢失"},
 		Next: glossary.Term{EN: "Give the amount back as a refund; do not charge again.", ZH: "请按退货退回该笔金额，勿重复扣款。"}},
+	ReasonPINWrong: {Why: glossary.Term{EN: "the PIN was wrong, and no other was entered", ZH: "密码错误，且未重新输入"},
+		Next: glossary.Term{EN: "Start again with the right PIN, or pay with another card.", ZH: "请用正确密码重新交易，或换卡支付。"}},
 }
 
 var reasonTexts = kernel.ReasonTexts[Reason](reasonTable[:])
