@@ -13,7 +13,7 @@ import (
 )
 
 type benchCommand struct {
-	What     string        `arg:"" enum:"authorize,cards,store,verify,transit,tokens,parse,cryptogram,cloud" help:"${bench_what}"`
+	What     string        `arg:"" enum:"authorize,cards,store,verify,transit,tokens,taps,parse,cryptogram,cloud" help:"${bench_what}"`
 	Dir      string        `placeholder:"DIR" help:"${bench_dir}"`
 	Cards    int           `default:"10000" placeholder:"N" help:"${bench_cards}"`
 	Riders   int           `default:"25000" placeholder:"N" help:"${bench_riders}"`
@@ -59,6 +59,8 @@ func (c benchCommand) Run(ctx context.Context, s *session) error {
 		err = s.benchTransit(ctx, o, c.Riders)
 	case "tokens":
 		err = c.tokens(ctx, s, o)
+	case "taps":
+		err = c.taps(ctx, s)
 	case "parse":
 		err = s.benchSteps(bench.Parse())
 	case "cryptogram":

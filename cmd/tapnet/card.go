@@ -119,7 +119,7 @@ func (s *session) printApplication(a *app.ApplicationReading) {
 	s.line("  " + s.text(lang.ReadLog))
 	log := &lang.Table{Indent: 4, Gap: 2, Right: []bool{false, false, true}}
 	for _, l := range a.Log {
-		log.Row(grouped(l.Date, "-"), grouped(l.Time, ":"), l.Amount, "ATC "+l.ATC, l.Merchant)
+		log.Row(grouped(l.Date, "-"), grouped(l.Time, ":"), l.Amount, "ATC "+l.ATC, l.Merchant, s.text(l.Kind))
 	}
 	s.table(log)
 }

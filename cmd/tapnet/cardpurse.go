@@ -102,7 +102,7 @@ func (s *session) printPurse(log app.PurseLog) {
 	})
 	list(lang.PursePayments, len(log.Payments), func(t *lang.Table, i int) {
 		l := log.Payments[i]
-		t.Row(grouped(l.Date, "-"), grouped(l.Time, ":"), l.Amount, "ATC "+l.ATC, l.Merchant)
+		t.Row(grouped(l.Date, "-"), grouped(l.Time, ":"), l.Amount, "ATC "+l.ATC, l.Merchant, s.text(l.Kind))
 	})
 }
 

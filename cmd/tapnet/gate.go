@@ -13,10 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"tapnet/apdu"
 	"tapnet/card"
+	"tapnet/emv/oda"
 	"tapnet/gate"
 	"tapnet/gate/denylist"
 	"tapnet/glossary"
+	"tapnet/internal/app"
 	"tapnet/internal/app/operator"
 	"tapnet/internal/app/validator"
 	"tapnet/internal/clock"
@@ -27,20 +30,27 @@ import (
 
 type gateCommand struct {
 	Tap   gateTapCommand   `cmd:"" help:"${gate_tap}"`
+	Run   gateRunCommand   `cmd:"" help:"${gate_run}"`
 	Bench gateBenchCommand `cmd:"" help:"${gate_bench}"`
 	Sim   gateSimCommand   `cmd:"" help:"${gate_sim}"`
 }
 
-type gateTapCommand struct {
+// laneFlags say which gate it is.
+type laneFlags struct {
 	Station uint32 `required:"" placeholder:"N" help:"${gate_station}"`
 	Dir     string `required:"" enum:"in,out,ride,inspect" placeholder:"in|out|ride|inspect" help:"${gate_dir}"`
-	Card    string `default:"lin" placeholder:"NAME" help:"${gate_card}"`
 	Amount  string `default:"7.00" placeholder:"7.00" help:"${gate_amount}"`
 	Purse   bool   `help:"${gate_purse}"`
 	Claim   bool   `help:"${gate_claim}"`
 	Office  string `placeholder:"URL" help:"${gate_office}"`
 	Device  string `placeholder:"NAME" help:"${gate_device}"`
+	Network string `placeholder:"DIR" help:"${gate_network}"`
 	operatorFlag
+}
+
+type gateTapCommand struct {
+	laneFlags
+	Card string `default:"lin" placeholder:"NAME" help:"${gate_card}"`
 }
 
 var gateDirections = map[string]gate.Direction{"in": gate.In, "out": gate.Out, "ride": gate.Ride, "inspect": gate.Inspect}
@@ -68,26 +78,20 @@ type gateTap struct {
 
 // Run taps. The answer is no when the gate stays shut.
 func (c gateTapCommand) Run(ctx context.Context, s *session) (err error) {
-	amount, err := money.Parse(c.Amount, currency)
-	if err != nil || amount.Sign() < 0 {
-		return &problem{code: exitUsage, what: lang.GateAmount, next: lang.Verbatim("tapnet gate tap --help"), err: err}
-	}
-	if c.Station == 0 {
-		return &problem{code: exitUsage, what: lang.GateStation, next: lang.Verbatim("tapnet gate tap --help")}
-	}
-	v, err := c.open(s, amount)
+	v, network, shut, err := c.open(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, v.Close()) }()
-	chip, masked, err := c.rider(s)
+	defer func() { err = errors.Join(err, shut()) }()
+	chip, masked, release, err := c.rider(ctx, s, network)
 	if err != nil {
 		return err
 	}
+	defer release()
 	if err := v.Exchange(ctx); err != nil {
 		return gateProblem(err)
 	}
-	result, err := v.Tap(ctx, card.NewField(chip), gate.Read{Direction: gateDirections[c.Dir]})
+	result, err := v.Tap(ctx, chip, gate.Read{Direction: gateDirections[c.Dir]})
 	if err != nil {
 		return gateProblem(err)
 	}
@@ -112,7 +116,7 @@ func gateProblem(err error) error {
 const operatorSecret = "transit.secret"
 
 // secret is the operator's of the data directory, false when there is none: the gate then has keys of its own and no back office.
-func (c gateTapCommand) secret(s *session) (operator.Secret, bool, error) {
+func (c laneFlags) secret(s *session) (operator.Secret, bool, error) {
 	if _, err := os.Stat(filepath.Join(c.dir(s), operatorSecret)); err != nil {
 		return operator.Secret{}, false, nil
 	}
@@ -121,7 +125,7 @@ func (c gateTapCommand) secret(s *session) (operator.Secret, bool, error) {
 }
 
 // device is the gate's name: by station, as the city that comes with the program names them.
-func (c gateTapCommand) device(ofOperator bool) string {
+func (c laneFlags) device(ofOperator bool) string {
 	const letters = 26
 	switch {
 	case c.Device != "":
@@ -132,25 +136,79 @@ func (c gateTapCommand) device(ofOperator bool) string {
 	return fmt.Sprintf("GATE-%d", c.Station)
 }
 
-// open starts the station's gate from its files. A gate that runs as a device is another process's: this one is for single taps.
-func (c gateTapCommand) open(s *session, amount money.Amount) (*validator.Validator, error) {
+// dial finds the network whose cards are tapped; nil for the made-up riders of the gates.
+func (c laneFlags) dial(ctx context.Context) (*app.Client, error) {
+	if c.Network == "" {
+		return nil, nil //nolint:nilnil // no network is asked for
+	}
+	client, err := app.Dial(ctx, c.Network, currency)
+	if err != nil {
+		where := printable(c.Network)
+		return nil, &problem{code: exitEnvironment, what: lang.Fill(lang.GateNoNetwork, where), next: lang.Verbatim("tapnet up --data " + where), err: err}
+	}
+	return client, nil
+}
+
+// behind gives the authorities behind the network's cards, or the made-up riders'.
+func behind(ctx context.Context, network *app.Client) (*oda.Keys, error) {
+	if network == nil {
+		return validator.Authorities()
+	}
+	known, err := network.Authorities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return oda.NewKeys(known...)
+}
+
+// amount is what the gate's cards sign.
+func (c laneFlags) amount() (money.Amount, error) {
+	amount, err := money.Parse(c.Amount, currency)
+	if err != nil || amount.Sign() < 0 {
+		return amount, &problem{code: exitUsage, what: lang.GateAmount, next: lang.Verbatim("tapnet gate tap --help"), err: err}
+	}
+	if c.Station == 0 {
+		return amount, &problem{code: exitUsage, what: lang.GateStation, next: lang.Verbatim("tapnet gate tap --help")}
+	}
+	return amount, nil
+}
+
+// open starts the station's gate from its files. One process at a time has them.
+func (c laneFlags) open(ctx context.Context, s *session) (v *validator.Validator, network *app.Client, shut func() error, err error) {
+	amount, err := c.amount()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	network, err = c.dial(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	secret, ofOperator, err := c.secret(s)
 	if err != nil {
-		return nil, gateProblem(err)
+		return nil, nil, nil, gateProblem(err)
 	}
 	device := c.device(ofOperator)
 	home := filepath.Join(c.dir(s), "gates", filepath.Base(device))
 	keys, keysErr := taplog.Dir(home)
 	taps, tapsErr := taplog.Dir(filepath.Join(home, "taps"))
 	lists, listsErr := taplog.Dir(filepath.Join(home, "lists"))
-	authorities, authErr := validator.Authorities()
+	trusted, authErr := behind(ctx, network)
 	if err := errors.Join(keysErr, tapsErr, listsErr, authErr); err != nil {
-		return nil, gateProblem(err)
+		return nil, nil, nil, gateProblem(err)
 	}
+	unlock, err := app.Lock(home)
+	if err != nil {
+		return nil, nil, nil, gateProblem(err)
+	}
+	defer func() {
+		if err != nil {
+			_ = unlock()
+		}
+	}()
 	o := validator.Options{
 		Gate: gate.Config{Station: c.Station, Amount: amount, Country: countryChina,
 			Rules: []gate.Rule{{Claim: c.Claim}, {Prefix: validator.CloudPrefix, WithoutODA: true, Claim: c.Claim}}},
-		Taps: taps, Lists: lists, CAKeys: authorities, Purse: c.Purse, Name: "METRO", Clock: clock.Real(), Random: rand.Reader,
+		Taps: taps, Lists: lists, CAKeys: trusted, Purse: c.Purse, Name: "METRO", Clock: clock.Real(), Random: rand.Reader,
 	}
 	office := c.Office
 	if ofOperator {
@@ -166,16 +224,15 @@ func (c gateTapCommand) open(s *session, amount money.Amount) (*validator.Valida
 		office = cmp.Or(office, p.Office)
 	}
 	if err != nil {
-		return nil, gateProblem(err)
+		return nil, nil, nil, gateProblem(err)
 	}
 	if office != "" {
 		o.Line = validator.HTTP{Base: strings.TrimRight(office, "/"), Client: &http.Client{Timeout: gate.DefaultLongTimeout}, Trust: o.Courier.Trust}
 	}
-	v, err := validator.Open(o)
-	if err != nil {
-		return nil, gateProblem(err)
+	if v, err = validator.Open(o); err != nil {
+		return nil, nil, nil, gateProblem(err)
 	}
-	return v, nil
+	return v, network, func() error { return errors.Join(v.Close(), unlock()) }, nil
 }
 
 // fillFromOperator gives a gate of a test operator its keys.
@@ -192,24 +249,47 @@ func fillFromOperator(o *validator.Options, secret operator.Secret, device strin
 // countryChina is the number of the gates' country [ISO 3166].
 const countryChina = 156
 
-func (c gateTapCommand) rider(s *session) (*card.Card, string, error) {
+// rider is who taps: a card of the network, or a made-up rider's. release takes the card out of the field.
+func (c gateTapCommand) rider(ctx context.Context, s *session, network *app.Client) (chip apdu.Transceiver, masked string, release func(), err error) {
+	unknown := func(names []string, err error) error {
+		return &problem{code: exitUsage, what: lang.Fill(lang.GateRider, printable(c.Card)),
+			why: lang.Fill(lang.GateRiders, strings.Join(names, ", ")), next: lang.Verbatim("tapnet gate tap --help"), err: err}
+	}
+	var names []string
+	if network != nil {
+		cards, err := network.Cards(ctx)
+		if err != nil {
+			return nil, "", nil, gateProblem(err)
+		}
+		for _, known := range cards {
+			if names = append(names, known.Name); known.Name == c.Card {
+				masked = known.Masked
+			}
+		}
+		field, err := network.Field(ctx, c.Card)
+		switch {
+		case errors.Is(err, app.ErrUnknownCard):
+			return nil, "", nil, unknown(names, err)
+		case err != nil:
+			return nil, "", nil, gateProblem(err)
+		}
+		return field, masked, func() { _ = field.Close() }, nil
+	}
 	disk, err := taplog.Dir(filepath.Join(c.dir(s), "gates", "riders"))
 	if err != nil {
-		return nil, "", gateProblem(err)
+		return nil, "", nil, gateProblem(err)
 	}
-	chip, issued, err := validator.Card(c.Card, disk, rand.Reader)
-	if errors.Is(err, validator.ErrUnknownRider) {
-		var names []string
+	made, issued, err := validator.Card(c.Card, disk, rand.Reader)
+	switch {
+	case errors.Is(err, validator.ErrUnknownRider):
 		for _, r := range validator.Riders() {
 			names = append(names, r.Name)
 		}
-		return nil, "", &problem{code: exitUsage, what: lang.Fill(lang.GateRider, printable(c.Card)),
-			why: lang.Fill(lang.GateRiders, strings.Join(names, ", ")), next: lang.Verbatim("tapnet gate tap --help"), err: err}
+		return nil, "", nil, unknown(names, err)
+	case err != nil:
+		return nil, "", nil, gateProblem(err)
 	}
-	if err != nil {
-		return nil, "", gateProblem(err)
-	}
-	return chip, issued.PAN.Masked(), nil
+	return card.NewField(made), issued.PAN.Masked(), func() {}, nil
 }
 
 func (c gateTapCommand) report(s *session, v *validator.Validator, r validator.Result, masked string) gateTap {

@@ -35,9 +35,6 @@ type keyFile struct {
 
 func (f keyFile) audit() string { return f.File + ".audit" }
 
-// rootFile holds the root wrapped in a token. It is worth nothing without the token.
-func (f keyFile) rootFile() string { return f.File + ".root" }
-
 // office is an open key file with its log and whoever types.
 type office struct {
 	keyFile

@@ -46,3 +46,6 @@ func makeRoot(f keyFile) (passphrase []byte, err error) {
 	}
 	return passphrase, nil
 }
+
+// rootFile holds the root wrapped in a token. It is worth nothing without the token.
+func (f keyFile) rootFile() string { return f.File + ".root" }

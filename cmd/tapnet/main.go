@@ -47,6 +47,7 @@ type cardCommand struct {
 	Load     cardLoadCommand     `cmd:"" help:"${card_load}"`
 	Unload   cardUnloadCommand   `cmd:"" help:"${card_unload}"`
 	Log      cardLogCommand      `cmd:"" help:"${card_log}"`
+	Switch   cardSwitchCommand   `cmd:"" help:"${card_switch}"`
 	Lost     cardLostCommand     `cmd:"" help:"${card_lost}"`
 	PayOut   cardPayOutCommand   `cmd:"" name:"payout" help:"${card_payout}"`
 }

@@ -11,6 +11,7 @@ import (
 
 	"tapnet/emv/cloudkey"
 	"tapnet/glossary"
+	"tapnet/internal/app"
 	"tapnet/internal/app/phone"
 	"tapnet/internal/lang"
 	"tapnet/kernel"
@@ -63,7 +64,10 @@ func (f phoneFlag) with(s *session, offline bool, act func(*phone.Phone) error) 
 type phoneShowCommand struct{ phoneFlag }
 
 // Run shows the tokens.
-func (c phoneShowCommand) Run(s *session) error {
+func (c phoneShowCommand) Run(ctx context.Context, s *session) error {
+	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneShow}, glossary.Term{}); done {
+		return err
+	}
 	return c.with(s, false, func(p *phone.Phone) error { return s.showPhone(c.Phone, p) })
 }
 
@@ -72,6 +76,10 @@ func (s *session) showPhone(name string, p *phone.Phone) error {
 	if err != nil {
 		return err
 	}
+	return s.showStatus(name, status)
+}
+
+func (s *session) showStatus(name string, status phone.Status) error {
 	if s.json {
 		return s.printJSON(s.out, status)
 	}
@@ -116,14 +124,18 @@ func (s *session) tokenState(t phone.Token) string {
 
 type phoneAddCommand struct {
 	Label    string `arg:"" placeholder:"NAME" help:"${phone_add_label}"`
+	Card     string `default:"lin" placeholder:"NAME" help:"${phone_add_card}"`
 	Password string `placeholder:"DIGITS" help:"${phone_add_password}"`
 	phoneFlag
 }
 
 // Run provisions a token.
-func (c phoneAddCommand) Run(s *session) error {
+func (c phoneAddCommand) Run(ctx context.Context, s *session) error {
 	password, err := s.secret(c.Password)
 	if err != nil {
+		return err
+	}
+	if done, err := c.addOnNetwork(ctx, s, password); done {
 		return err
 	}
 	return c.with(s, false, func(p *phone.Phone) error {
@@ -170,6 +182,7 @@ func (s *session) secret(flag string) (string, error) {
 
 type phoneTapCommand struct {
 	Amount    string `required:"" placeholder:"12.50" help:"${tap_amount}"`
+	At        string `default:"shop-1" placeholder:"MERCHANT" help:"${phone_tap_at}"`
 	Token     string `placeholder:"REF" help:"${phone_tap_token}"`
 	Verify    string `default:"fingerprint" enum:"fingerprint,password,none" placeholder:"HOW" help:"${phone_tap_verify}"`
 	Password  string `placeholder:"DIGITS" help:"${phone_tap_password}"`
@@ -192,6 +205,9 @@ func (c phoneTapCommand) Run(ctx context.Context, s *session) error {
 		if r.Password, err = s.secret(c.Password); err != nil {
 			return err
 		}
+	}
+	if done, err := c.tapOnNetwork(ctx, s, r); done {
+		return err
 	}
 	return c.with(s, c.NoNetwork, func(p *phone.Phone) error {
 		result, err := p.Tap(ctx, r)
@@ -323,7 +339,10 @@ func suspension(why string) glossary.Term {
 type phoneRefreshCommand struct{ phoneFlag }
 
 // Run fetches keys.
-func (c phoneRefreshCommand) Run(s *session) error {
+func (c phoneRefreshCommand) Run(ctx context.Context, s *session) error {
+	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneRefresh}, lang.PhoneRefreshed); done {
+		return err
+	}
 	return c.with(s, false, func(p *phone.Phone) error {
 		if err := p.Refresh(); err != nil {
 			return &problem{code: exitNo, what: lang.PhoneNoKeys, why: lang.Verbatim(err.Error()), next: lang.PhoneUnknownNext, err: err}
@@ -343,7 +362,10 @@ func (s *session) afterwards(done glossary.Term, name string, p *phone.Phone) er
 type phoneLoseCommand struct{ phoneFlag }
 
 // Run reports the phone lost.
-func (c phoneLoseCommand) Run(s *session) error {
+func (c phoneLoseCommand) Run(ctx context.Context, s *session) error {
+	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneLose}, lang.PhoneLost); done {
+		return err
+	}
 	return c.with(s, false, func(p *phone.Phone) error {
 		if err := p.Lose(); err != nil {
 			return err
@@ -355,7 +377,10 @@ func (c phoneLoseCommand) Run(s *session) error {
 type phoneFindCommand struct{ phoneFlag }
 
 // Run reports the phone found.
-func (c phoneFindCommand) Run(s *session) error {
+func (c phoneFindCommand) Run(ctx context.Context, s *session) error {
+	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneFind}, lang.PhoneFound); done {
+		return err
+	}
 	return c.with(s, false, func(p *phone.Phone) error {
 		if err := p.Find(); err != nil {
 			return &problem{code: exitNo, what: lang.PhoneNoKeys, why: lang.Verbatim(err.Error()), next: lang.PhoneUnknownNext, err: err}
@@ -370,7 +395,11 @@ type phoneDefaultCommand struct {
 }
 
 // Run sets the default.
-func (c phoneDefaultCommand) Run(s *session) error {
+func (c phoneDefaultCommand) Run(ctx context.Context, s *session) error {
+	said := lang.Fill(lang.PhoneDefaulted, printable(c.Token))
+	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneDefault, Token: c.Token}, said); done {
+		return err
+	}
 	return c.with(s, false, func(p *phone.Phone) error {
 		if err := p.Engine.SetDefault(c.Token); err != nil {
 			return unknownToken(c.Token, err)
@@ -385,7 +414,11 @@ type phoneRemoveCommand struct {
 }
 
 // Run takes a token off.
-func (c phoneRemoveCommand) Run(s *session) error {
+func (c phoneRemoveCommand) Run(ctx context.Context, s *session) error {
+	said := lang.Fill(lang.PhoneRemoved, printable(c.Token))
+	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneRemove, Token: c.Token}, said); done {
+		return err
+	}
 	return c.with(s, false, func(p *phone.Phone) error {
 		status, err := p.Status()
 		if err != nil {

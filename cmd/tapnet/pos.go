@@ -385,13 +385,13 @@ func (s *session) printPOS(f counterFlags, r app.POSResult) {
 	name := verbTerm(r.Verb)
 	switch {
 	case !posGood(r) && r.ResponseCode != "" && r.Outcome == app.OutcomeDeclined:
-		s.explain(s.out, &problem{code: exitNo, what: lang.Fill(lang.PosCode, name, r.ResponseCode, r.Reason), why: r.Why, next: posNext(r)})
+		s.explain(s.out, &problem{code: exitNo, what: lang.Fill(lang.PosCode, name, r.ResponseCode, r.Reason), why: caused(r.Cause, r.Why), next: posNext(r)})
 	case !posGood(r):
 		why := r.Why
 		if why == r.Reason {
 			why = glossary.Term{}
 		}
-		s.explain(s.out, &problem{code: exitNo, what: lang.Fill(lang.PosNo, name, r.Reason), why: why, next: posNext(r)})
+		s.explain(s.out, &problem{code: exitNo, what: lang.Fill(lang.PosNo, name, r.Reason), why: caused(r.Cause, why), next: posNext(r)})
 	case r.Outcome == app.OutcomeDone:
 		s.line(s.screen.Mark(true) + " " + s.text(lang.Fill(lang.PosDone, name)))
 	default:

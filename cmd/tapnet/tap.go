@@ -116,6 +116,7 @@ type tapReport struct {
 	ResponseCode string        `json:"response_code,omitempty"`
 	Reason       string        `json:"reason"`
 	Why          string        `json:"why"`
+	Cause        string        `json:"cause,omitempty"`
 	Next         string        `json:"next"`
 	RRN          string        `json:"rrn,omitempty"`
 	AuthCode     string        `json:"auth_code,omitempty"`
@@ -131,7 +132,7 @@ type tapReport struct {
 func (s *session) tapJSON(r app.TapResult, throwaway bool) tapReport {
 	return tapReport{
 		Card: r.Card, Merchant: r.Merchant, Masked: r.Masked, Amount: r.Amount.Decimal(), Outcome: string(r.Outcome), ResponseCode: r.ResponseCode,
-		Reason: s.text(r.Reason), Why: s.text(r.Why), Next: s.text(r.Next), RRN: r.RRN, AuthCode: r.AuthCode, PINEntered: r.PINEntered,
+		Reason: s.text(r.Reason), Why: s.text(r.Why), Cause: s.text(r.Cause), Next: s.text(r.Next), RRN: r.RRN, AuthCode: r.AuthCode, PINEntered: r.PINEntered,
 		TriesLeft: r.TriesLeft, PurseBefore: r.PurseBefore, PurseAfter: r.PurseAfter, Trace: r.Trace, Microseconds: r.Duration.Microseconds(),
 		Throwaway: throwaway,
 	}
@@ -213,5 +214,14 @@ func refusal(c tapCommand, r app.TapResult) *problem {
 	if p.why == r.Reason {
 		p.why = glossary.Term{}
 	}
+	p.why = caused(r.Cause, p.why)
 	return p
+}
+
+// caused says whose fault it is before the reason.
+func caused(cause, why glossary.Term) glossary.Term {
+	if cause == (glossary.Term{}) || why == (glossary.Term{}) {
+		return glossary.Term{EN: cause.EN + why.EN, ZH: cause.ZH + why.ZH}
+	}
+	return glossary.Term{EN: cause.EN + ": " + why.EN, ZH: cause.ZH + "：" + why.ZH}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"tapnet/glossary"
+	"tapnet/internal/app"
 	"tapnet/internal/bench"
 	"tapnet/internal/lang"
 	"tapnet/internal/tsp"
@@ -83,6 +85,34 @@ func (c benchCommand) tokens(ctx context.Context, s *session, o bench.Options) e
 	}
 	return err
 }
+
+// taps prints what a payment by token costs beside one by card, end to end.
+func (c benchCommand) taps(ctx context.Context, s *session) error {
+	clients := benchTapClients
+	if len(c.Clients) > 0 {
+		clients = c.Clients[0]
+	}
+	r, err := app.BenchTokens(ctx, app.TokenBench{Dir: c.Dir, Clients: clients, Rounds: c.Rounds})
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(s.out, r)
+	}
+	table := [][]string{{s.text(lang.BenchClients), s.text(lang.BenchRate), s.text(lang.BenchHalf), s.text(lang.BenchTail), s.text(lang.BenchRatio)}}
+	for _, row := range []struct {
+		kind  glossary.Term
+		rate  app.TokenRate
+		ratio string
+	}{{lang.BenchPlainCard, r.Plain, ""}, {lang.BenchTokenTap, r.Token, fmt.Sprintf("%.2f", r.Ratio)}} {
+		table = append(table, []string{s.text(row.kind, r.Clients), lang.Int(int64(row.rate.PerSecond)), micros(row.rate.P50us), micros(row.rate.P99us), row.ratio})
+	}
+	s.benchTable(table)
+	return nil
+}
+
+// benchTapClients is how many taps are under way when nobody says otherwise.
+const benchTapClients = 64
 
 // tokenPages are the generated documents about tokens.
 func tokenPages() (states, reasons *page) {

@@ -105,7 +105,7 @@ func (f operatorFlag) call(ctx context.Context, s *session, method, path string,
 			code: exitEnvironment, what: lang.TransitUnreachable, why: lang.Verbatim(err.Error()), next: lang.Fill(lang.TransitStart, f.dir(s)), err: err,
 		}
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // the answer has been read
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("read the office's answer: %w", err)

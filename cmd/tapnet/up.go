@@ -106,13 +106,13 @@ func (c upCommand) options(s *session) (app.Options, error) {
 	}
 	roles := c.Roles
 	if len(roles) == 0 {
-		roles = app.Roles()
+		roles = app.EveryRole()
 	}
 	listen := defaultListen()
 	maps.Copy(listen, c.Listen)
 	for _, role := range append(slices.Collect(maps.Keys(listen)), roles...) {
-		if !slices.Contains(app.Roles(), role) {
-			all := strings.Join(app.Roles(), ",")
+		if !slices.Contains(app.EveryRole(), role) && role != app.APITokens && role != app.APIPhones {
+			all := strings.Join(app.EveryRole(), ",")
 			return app.Options{}, &problem{code: exitUsage, what: lang.Fill(lang.UpRole, printable(role)),
 				why: lang.Fill(lang.UpRoles, all), next: lang.Fill(lang.UpRoleNext, all)}
 		}
@@ -160,7 +160,7 @@ func (s *session) announceUp(network *app.Network, o app.Options) error {
 	}
 	s.line(s.screen.Bold(s.text(lang.UpTitle, o.Dir)))
 	t := &lang.Table{Indent: 2, Gap: 2}
-	for _, role := range app.Roles() {
+	for _, role := range app.EveryRole() {
 		if !slices.Contains(o.Roles, role) {
 			continue
 		}
@@ -169,6 +169,11 @@ func (s *session) announceUp(network *app.Network, o app.Options) error {
 			where = s.text(lang.UpConnects)
 		}
 		t.Row(role, where)
+	}
+	for _, api := range [...]string{app.APITokens, app.APIPhones} {
+		if where := addresses[api]; where != "" {
+			t.Row(api, where)
+		}
 	}
 	s.table(t)
 	for _, line := range lang.Wrap(s.text(lang.UpStop), s.screen.Columns) {

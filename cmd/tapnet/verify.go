@@ -21,6 +21,7 @@ type verifyCommand struct {
 	Settled bool   `help:"${verify_settled}"`
 	Since   string `placeholder:"FILE" help:"${verify_since}"`
 	Most    int    `default:"100" placeholder:"N" help:"${verify_most}"`
+	Network string `placeholder:"DIR" help:"${verify_network}"`
 }
 
 // maxReportBytes bounds an earlier report: a thousand members and ten thousand findings need a tenth of it.
@@ -33,6 +34,9 @@ func (c verifyCommand) Run(ctx context.Context, s *session) error {
 	}
 	if c.Most < 1 {
 		return &problem{code: exitUsage, what: lang.Fill(lang.UsageFlagValue, "--most"), why: lang.VerifyMostWhy, next: lang.Verbatim("tapnet verify --help")}
+	}
+	if c.Store == "" && verify.IsTransit(c.Dir) {
+		return c.transit(ctx, s)
 	}
 	options := verify.Options{Most: c.Most, Settled: c.Settled}
 	if err := c.anchors(s, &options); err != nil {

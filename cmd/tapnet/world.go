@@ -20,7 +20,7 @@ const profileName = "demo"
 
 // Where the roles listen when nobody says otherwise: on this machine only. The others call them.
 func defaultListen() map[string]string {
-	return map[string]string{app.RoleAcquirer: "127.0.0.1:8583", app.RoleSwitch: "127.0.0.1:8584"}
+	return map[string]string{app.RoleAcquirer: "127.0.0.1:8583", app.RoleSwitch: "127.0.0.1:8584", app.RoleTSP: "127.0.0.1:0"}
 }
 
 // defaultDataDir is where the operating system wants data of programs to lie.

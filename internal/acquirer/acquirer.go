@@ -35,6 +35,7 @@ type Terminal struct {
 // Vault is what the acquirer asks of its HSM.
 type Vault interface {
 	TranslatePIN(from, to string, block pinblock.Block, n pan.Number) (pinblock.Block, hsm.PINResult, error)
+	TranslateUniquePIN(base string, serial hsm.Serial, to string, block pinblock.Block, n pan.Number) (pinblock.Block, hsm.PINResult, error)
 	delivery.Sealer
 }
 
@@ -46,9 +47,11 @@ type Deps struct {
 	Terminals   []Terminal
 	Vault       Vault
 	PINKey      func(peer string) string // name of a terminal's or the switch's PIN key
-	SealKey     string
-	Calendar    clock.Calendar
-	Currency    uint16 // ISO 4217 number of the books
+	// BaseKey is the name of the base key of a terminal that has a key for every transaction [X9.24]; "" when it has not. Nil: none has.
+	BaseKey  func(terminal string) string
+	SealKey  string
+	Calendar clock.Calendar
+	Currency uint16 // ISO 4217 number of the books
 	// AnswerWithin is how long the switch may take; zero means answerWithinDefault.
 	AnswerWithin time.Duration
 	// Capacity bounds what is kept in memory of payments and reversals that have ended.
@@ -149,7 +152,7 @@ func (a *Acquirer) prepareRequest(ev *journal.Event, m *unionpay.FinancialReques
 	if m.PINBlock == nil {
 		return
 	}
-	translated, result, err := a.deps.Vault.TranslatePIN(a.deps.PINKey(ev.From), a.deps.PINKey(a.deps.Switch), *m.PINBlock, m.PAN)
+	translated, result, err := a.translate(ev.From, m)
 	switch {
 	case err != nil:
 		f.refuse = unionpay.SystemFault
@@ -158,6 +161,21 @@ func (a *Acquirer) prepareRequest(ev *journal.Event, m *unionpay.FinancialReques
 	default:
 		f.pin = &translated
 	}
+}
+
+// translate brings a terminal's PIN under the switch's key, from the terminal's own or from the one of this transaction alone.
+func (a *Acquirer) translate(terminal string, m *unionpay.FinancialRequest) (pinblock.Block, hsm.PINResult, error) {
+	serial, err := unionpay.KeySerialOf(m.Detail)
+	to := a.deps.PINKey(a.deps.Switch)
+	unique := a.deps.BaseKey != nil && a.deps.BaseKey(terminal) != ""
+	if err != nil || unique == serial.IsZero() {
+		return pinblock.Block{}, hsm.PINBadFormat, nil //nolint:nilerr // a key that the terminal may not use opens nothing
+	}
+	if unique {
+		key := hsm.Serial{AES: serial.Method() != unionpay.KeyTDES, Number: serial.Bytes()}
+		return a.deps.Vault.TranslateUniquePIN(a.deps.BaseKey(terminal), key, to, *m.PINBlock, m.PAN)
+	}
+	return a.deps.Vault.TranslatePIN(a.deps.PINKey(terminal), to, *m.PINBlock, m.PAN)
 }
 
 // Handle decides one event.

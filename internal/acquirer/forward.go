@@ -30,11 +30,23 @@ func (a *Acquirer) forwardOf(now time.Time, m *unionpay.FinancialRequest, origin
 	forward.SettlementDate = a.monthDay(now)
 	forward.PINBlock, forward.Original = nil, nil
 	if original != nil {
-		forward.Original = unionpay.OriginalAt(original.network, unionpay.TypeFinancialRequest)
+		forward.Original = original.named()
 	}
 	// What only the terminal's dialect has.
 	forward.PBOC, forward.Custom, forward.Reserved, forward.Institutions = "", "", "", ""
+	if serial, err := unionpay.KeySerialOf(m.Detail); err != nil || !serial.IsZero() {
+		forward.Detail = "" // it named the key of a PIN that has another one now
+	}
 	return &forward
+}
+
+// named is the payment in field 90.
+func (p *payment) named() *unionpay.Original {
+	t := unionpay.TypeFinancialRequest
+	if p.business == PreAuth || p.business == PreAuthCancel {
+		t = unionpay.TypeAuthorizationRequest
+	}
+	return unionpay.OriginalAt(p.network, t)
 }
 
 // reference is field 37: last digit of the year, day of the year, hour, and the serial number within the acquirer, twelve digits in all.

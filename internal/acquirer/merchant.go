@@ -174,11 +174,11 @@ func (a *Acquirer) vet(m *unionpay.FinancialRequest, f *Finding, original *payme
 		return unionpay.InvalidTransaction
 	case !may(a.deps.Rules, merchant.Category, b):
 		return unionpay.NotPermittedToTerminal
-	case named && (original == nil || original.network == "" || b == LoadCashVoid && original.business != LoadCash ||
-		b == PurseRefund && original.business != OfflineSale):
+	case named && (original == nil || original.network == ""):
 		return unionpay.OriginalNotFound
-	case b == LoadCashVoid && m.Amount.Minor() != original.amount, b == PurseRefund && m.Amount.Minor() > original.amount:
-		return unionpay.AmountMismatch
+	}
+	if refuse := b.follows(m, original); refuse != "" {
+		return refuse
 	}
 	return f.refuse
 }

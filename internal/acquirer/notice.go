@@ -75,7 +75,7 @@ func (a *Acquirer) noticeOf(now time.Time, m *unionpay.ScriptNotice, p *payment)
 	forward.Acquirer, forward.Forwarder = a.deps.Institution, a.deps.Institution
 	forward.MerchantType, forward.MerchantName = merchant.Category, merchant.Name
 	forward.SettlementDate = a.monthDay(now)
-	forward.PINBlock, forward.Track2, forward.Original = nil, pan.Track2{}, unionpay.OriginalAt(p.network, unionpay.TypeFinancialRequest)
+	forward.PINBlock, forward.Track2, forward.Original = nil, pan.Track2{}, p.named()
 	if p.rrn != "" {
 		forward.RRN = p.rrn
 	}

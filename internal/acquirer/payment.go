@@ -48,6 +48,11 @@ func (p *payment) given() unionpay.Answer {
 	return answer
 }
 
+// approved reports whether the payment was approved and stands.
+func (p *payment) approved() bool {
+	return p.status == answered && p.network != "" && p.given().Response.Approved()
+}
+
 // reversal is one reversal, or one notice about scripts, on its way to the switch.
 type reversal struct {
 	seq     uint64

@@ -44,6 +44,7 @@ type TapResult struct {
 	ResponseCode string        `json:"response_code,omitempty"` // field 39
 	Reason       glossary.Term `json:"reason"`                  // what decided
 	Why          glossary.Term `json:"why"`                     // the rule or byte behind it
+	Cause        glossary.Term `json:"cause"`                   // of no payment: card, carrier, terminal, parameters, network, host, cardholder [row A7]
 	Next         glossary.Term `json:"next"`                    // what to do
 	RRN          string        `json:"rrn,omitempty"`
 	AuthCode     string        `json:"auth_code,omitempty"`

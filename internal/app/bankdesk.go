@@ -23,6 +23,8 @@ type BankWorld interface {
 	ReportLoss(ctx context.Context, r LossRequest) (LossResult, error)
 	// PayOut pays out a purse that was unloaded, once its last payments have had the time to arrive, and closes the card.
 	PayOut(ctx context.Context, r PayOutRequest) (PayOutResult, error)
+	// SwitchCard switches a function of a card off or on, as its holder wants [rows A3, A5].
+	SwitchCard(ctx context.Context, r SwitchRequest) (SwitchResult, error)
 	// PurseLog reads what the chip remembers of its purse.
 	PurseLog(ctx context.Context, name string) (PurseLog, error)
 }
@@ -191,6 +193,15 @@ func (n *Network) bankHandler(others http.Handler) http.Handler {
 		result, err := n.PayOut(r.Context(), request)
 		answer(w, result, err)
 	})
+	mux.HandleFunc("POST /v1/switch", func(w http.ResponseWriter, r *http.Request) {
+		request, err := readRequest[SwitchRequest](w, r)
+		if err != nil {
+			answer(w, nil, err)
+			return
+		}
+		result, err := n.SwitchCard(r.Context(), request)
+		answer(w, result, err)
+	})
 	mux.HandleFunc("GET /v1/purses/{name}", func(w http.ResponseWriter, r *http.Request) {
 		log, err := n.PurseLog(r.Context(), r.PathValue("name"))
 		answer(w, log, err)
@@ -215,6 +226,11 @@ func (c *Client) ReportLoss(ctx context.Context, r LossRequest) (LossResult, err
 // PayOut asks the running network.
 func (c *Client) PayOut(ctx context.Context, r PayOutRequest) (PayOutResult, error) {
 	return ask[PayOutResult](ctx, c, "/v1/payout", r)
+}
+
+// SwitchCard asks the running network.
+func (c *Client) SwitchCard(ctx context.Context, r SwitchRequest) (SwitchResult, error) {
+	return ask[SwitchResult](ctx, c, "/v1/switch", r)
 }
 
 // PurseLog asks the running network.

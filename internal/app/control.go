@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"tapnet/internal/app/phone"
 	"tapnet/money"
 	"tapnet/pinblock"
 )
@@ -24,6 +25,7 @@ type World interface {
 	ReaderWorld
 	TillWorld
 	BankWorld
+	PhoneWorld
 	Tap(ctx context.Context, r TapRequest) (TapResult, error)
 	Cards(ctx context.Context) ([]CardInfo, error)
 	ReadCard(ctx context.Context, name string) (CardReading, error)
@@ -71,7 +73,7 @@ func (n *Network) ServeControl(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
 	}
 	server := &http.Server{
-		Handler:           n.readerHandler(ctx, n.bureauHandler(n.tillHandler(n.bankHandler(n.controlHandler())))),
+		Handler:           n.readerHandler(ctx, n.phoneHandler(n.fieldHandler(n.bureauHandler(n.tillHandler(n.bankHandler(n.controlHandler())))))),
 		ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
 		ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelWarn),
 	}
@@ -169,6 +171,7 @@ type problem struct {
 // kinds of problems that the client turns back into errors to test for.
 var problemKinds = map[string]error{
 	"unknown-card": ErrUnknownCard, "unknown-merchant": ErrUnknownMerchant, "no-trace": ErrNoTrace, "bad-request": errBadRequest,
+	"no-tokens": ErrNoTokens, "unknown-token": phone.ErrUnknownToken, "phone-password": phone.ErrPassword, "phone-in-use": phone.ErrInUse,
 }
 
 func answer(w http.ResponseWriter, value any, err error) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tapnet/internal/personalization"
+	"tapnet/internal/verify"
 	"tapnet/iso8583/unionpay"
 )
 
@@ -92,11 +93,59 @@ func TestCounter(t *testing.T) {
 		t.Errorf("%+v", d.Download)
 	}
 	posVerb(t, n, POSRequest{Verb: POSSale, Card: name, Insert: true, Amount: "1200.00", PIN: "246810"}, OutcomeApproved)
-	if got, err := n.POS(t.Context(), POSRequest{Verb: POSBalance, Merchant: "shop-1", Card: name, PIN: "246810"}); err != nil || got.Outcome != OutcomeApproved {
-		t.Logf("balance: %s %s, %v", got.Outcome, got.ResponseCode, err) // the bank does not tell yet
-	}
+	afterSales(t, n, name)
 	if err := n.Settle(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	dir := n.options.Dir
+	if err := n.Stop(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Verify(t.Context(), dir, verify.Options{Settled: true})
+	cleanReport(t, report, err)
+}
+
+// afterSales goes through what may follow an earlier transaction, over the real network.
+func afterSales(t *testing.T, n *Network, name string) {
+	t.Helper()
+	told := func() int64 {
+		t.Helper()
+		got := posVerb(t, n, POSRequest{Verb: POSBalance, Card: name, PIN: "246810"}, OutcomeApproved)
+		if got.Balance == nil {
+			t.Fatal("no balance")
+		}
+		return got.Balance.Minor()
+	}
+	left := told()
+	is := func(change int64) {
+		t.Helper()
+		if now := told(); now != left+change {
+			t.Errorf("the account changed by %d, want %d", now-left, change)
+		}
+	}
+	sold := posVerb(t, n, POSRequest{Verb: POSSale, Card: name, Amount: "29.90"}, OutcomeApproved)
+	posVerb(t, n, POSRequest{Verb: POSVoid, Trace: sold.STAN}, OutcomeApproved)
+	posVerb(t, n, POSRequest{Verb: POSVoid, Trace: sold.STAN}, OutcomeRefusedByTill)
+	is(0)
+	sold = posVerb(t, n, POSRequest{Verb: POSSale, Card: name, Amount: "29.90"}, OutcomeApproved)
+	posVerb(t, n, POSRequest{Verb: POSRefund, Trace: sold.STAN, Amount: "10.00"}, OutcomeApproved)
+	posVerb(t, n, POSRequest{Verb: POSRefund, Trace: sold.STAN}, OutcomeApproved)
+	is(0)
+	held := posVerb(t, n, POSRequest{Verb: POSPreAuth, Card: name, Insert: true, Amount: "1200.00", PIN: "246810"}, OutcomeApproved)
+	is(-120_000)
+	posVerb(t, n, POSRequest{Verb: POSCancel, Trace: held.STAN}, OutcomeApproved)
+	is(0)
+	held = posVerb(t, n, POSRequest{Verb: POSPreAuth, Card: name, Amount: "100.00"}, OutcomeApproved)
+	taken := posVerb(t, n, POSRequest{Verb: POSComplete, Trace: held.STAN, Amount: "115.00"}, OutcomeApproved)
+	is(-11_500)
+	posVerb(t, n, POSRequest{Verb: POSVoidCompletion, Trace: taken.STAN}, OutcomeApproved)
+	is(0)
+	held = posVerb(t, n, POSRequest{Verb: POSPreAuth, Card: name, Amount: "100.00"}, OutcomeApproved)
+	posVerb(t, n, POSRequest{Verb: POSComplete, Trace: held.STAN, Amount: "80.00", Notice: true}, OutcomeApproved)
+	is(-8_000)
+	settled := posVerb(t, n, POSRequest{Verb: POSSettle}, OutcomeDone)
+	if settled.Sheet == nil || !settled.Sheet.Agreed || settled.Sheet.CreditCount != 4 || settled.Sheet.Credit.Minor() != 2_990+1_000+1_990+11_500 {
+		t.Errorf("sheet %+v", settled.Sheet)
 	}
 }
 
@@ -111,5 +160,36 @@ func TestAlwaysPINCard(t *testing.T) {
 	got := posVerb(t, n, POSRequest{Verb: POSSale, Card: "counter", Amount: "9.90", PIN: issued.PIN}, OutcomeApproved)
 	if !got.PINEntered || !strings.Contains(got.Slip, "PIN") {
 		t.Errorf("slip:\n%s", got.Slip)
+	}
+}
+
+// A till that is a phone enciphers every PIN under a key of its own, and the acquirer's security module opens it.
+func TestMobileTill(t *testing.T) {
+	for _, method := range []string{mobileTDES, mobileAES} {
+		profile, err := personalization.Load("demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		profile.Merchants[0].Mobile = method
+		merchant, seed, dir := profile.Merchants[0].Name, uint64(5), t.TempDir()
+		for range 2 { // and after a restart with the same keys
+			n, err := Start(t.Context(), Options{Profile: profile, Dir: dir, Seed: &seed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				got := posVerb(t, n, POSRequest{Verb: POSSale, Merchant: merchant, Card: "lin", Amount: "1200.00", PIN: "246810"}, OutcomeApproved)
+				if !got.PINEntered {
+					t.Errorf("%s: no PIN was entered", method)
+				}
+			}
+			posVerb(t, n, POSRequest{Verb: POSSale, Merchant: merchant, Card: "lin", Amount: "1200.00", PIN: "111111"}, OutcomeDeclined)
+			if err := n.Settle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Stop(context.WithoutCancel(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

@@ -78,8 +78,8 @@ func changed(change func(*intruder, *unionpay.Payment)) func(*intruder) unionpay
 	}
 }
 
-// commonSchemes are tried by terminals and members alike. None may be approved.
-func commonSchemes() []scheme {
+// commonSchemes are tried by terminals and members alike. None may be approved. odd is the answer to a request whose parts do not fit each other.
+func commonSchemes(odd unionpay.ResponseCode) []scheme {
 	garbled, _ := pinblock.FromBytes([]byte("notapin!"))
 	onLin := func(icc emv.Data) func(*intruder) unionpay.Message {
 		return changed(func(i *intruder, p *unionpay.Payment) { p.PAN, p.ICC, p.CardSequence = i.numberOf("lin"), icc, "001" })
@@ -112,9 +112,9 @@ func commonSchemes() []scheme {
 			m := onLin(forgedChip(emv.ARQC))(i).(*unionpay.FinancialRequest)
 			m.Authorization, m.Processing, m.Info.MessageType = true, unionpay.ProcessingPreAuth, unionpay.KindPreAuth
 			return m
-		}, want: unionpay.NotPermittedToCard},
-		{name: "refund", make: onLinWith(unionpay.ProcessingVoid), want: unionpay.NotPermittedToCard},
-		{name: "load", make: onLinWith(unionpay.ProcessingLoad), want: unionpay.NotPermittedToCard},
+		}, want: unionpay.SuspectedFraud},
+		{name: "a sale that gives money back", make: onLinWith(unionpay.ProcessingVoid), want: odd},
+		{name: "a sale that loads a purse", make: onLinWith(unionpay.ProcessingLoad), want: odd},
 		{name: "same key, other content", make: func(i *intruder) unionpay.Message {
 			i.stan-- // the trace number of the one before
 			m := i.bogus()
@@ -172,12 +172,26 @@ func (i *intruder) untilBarrier(told func(p *unionpay.Payment)) {
 	}
 }
 
+// afterNothing goes on with a payment of another terminal: under its own name there is none.
+func afterNothing(kind unionpay.MessageType) func(*intruder) unionpay.Message {
+	return func(i *intruder) unionpay.Message {
+		m := i.bogus()
+		m.PAN, m.Info.MessageType, m.Processing = i.numberOf("lin"), kind, unionpay.ProcessingVoid
+		m.Original, m.RRN, m.AuthCode, m.Reserved = &unionpay.Original{Batch: 1, STAN: 1}, "632502000001", "000001", "CUP"
+		if kind == unionpay.KindCompletion || kind == unionpay.KindCompletionNote {
+			m.Processing = unionpay.ProcessingSale
+		}
+		m.Authorization, m.Advice = kind == unionpay.KindPreAuthCancel, kind == unionpay.KindRefund || kind == unionpay.KindCompletionNote
+		return m
+	}
+}
+
 // knownTerminal is a terminal with good keys that lies.
 func (a *arena) knownTerminal() {
 	before := a.books()
 	i := a.intrude(RoleAcquirer).withKeys(evilTerminal, evilMerchant).signOn()
 	honest := a.shops.options.Profile.Merchants[0]
-	for _, s := range append(commonSchemes(),
+	for _, s := range append(commonSchemes(unionpay.InvalidTransaction),
 		scheme{name: "another terminal's number", make: changed(func(_ *intruder, p *unionpay.Payment) { p.Terminal, p.Merchant = honest.Terminal, honest.ID }),
 			want: unionpay.TerminalNotRegistered},
 		scheme{name: "a reversal in another terminal's name", make: func(i *intruder) unionpay.Message {
@@ -198,7 +212,12 @@ func (a *arena) knownTerminal() {
 			p := i.bogus().Payment
 			p.Acquirer, p.RRN, p.Original = "30010000", "632502000001", &unionpay.Original{Batch: 1, STAN: 1}
 			return &unionpay.ScriptNotice{Payment: p}
-		}, want: silence},
+		}, want: unionpay.Approved}, // taken and passed on: it names nothing and moves nothing
+		scheme{name: "void of nothing", make: afterNothing(unionpay.KindVoid), want: unionpay.OriginalNotFound},
+		scheme{name: "refund of nothing", make: afterNothing(unionpay.KindRefund), want: unionpay.OriginalNotFound},
+		scheme{name: "completion of nothing", make: afterNothing(unionpay.KindCompletion), want: unionpay.OriginalNotFound},
+		scheme{name: "notice of a completion of nothing", make: afterNothing(unionpay.KindCompletionNote), want: unionpay.OriginalNotFound},
+		scheme{name: "cancellation of nothing", make: afterNothing(unionpay.KindPreAuthCancel), want: unionpay.OriginalNotFound},
 	) {
 		i.try(s)
 	}
@@ -385,7 +404,7 @@ func (a *arena) knownMember() {
 	if after := a.rows(); after != rows+2 { // those of the two barriers
 		a.Errorf("a member's lies made %d rows", after-rows-2)
 	}
-	for _, s := range commonSchemes() {
+	for _, s := range commonSchemes(unionpay.NotPermittedToCard) {
 		i.try(s)
 	}
 	if after := a.books(); after != before {

@@ -126,6 +126,7 @@ func newVaults(p *personalization.Profile, shards int, random randomness) (vault
 	for _, m := range p.Merchants {
 		errs = append(errs, v.share(sideTerminal, p.Acquirer.Institution, m.Terminal, random))
 	}
+	errs = append(errs, v.baseKeys(p))
 	return v, errors.Join(errs...)
 }
 

@@ -80,6 +80,7 @@ type Network struct {
 	taps        tapNumbers
 	stores      stores
 	shards      *shardKeeper
+	tokens      *tokenWorld
 	background
 }
 
@@ -124,8 +125,8 @@ func start(ctx context.Context, o Options, connected func(dialler, listener *mem
 		o.Roles = Roles()
 	}
 	for _, role := range o.Roles {
-		if !slices.Contains(Roles(), role) {
-			return nil, fmt.Errorf("app: there is no role %q, only %v", role, Roles())
+		if !slices.Contains(EveryRole(), role) {
+			return nil, fmt.Errorf("app: there is no role %q, only %v", role, EveryRole())
 		}
 	}
 	if err := checkShards(o.Profile, o.Shards); err != nil {
@@ -134,6 +135,7 @@ func start(ctx context.Context, o Options, connected func(dialler, listener *mem
 	n := &Network{
 		options: o, random: randomness{o.Seed}, trace: o.Trace, memory: memnet.New(o.Clock), issuers: map[string]*issuerNode{}, tills: map[string]*tillNode{},
 		holders: map[string]*holder{}, addresses: map[string]string{}, failed: make(chan error, 1),
+		tokens: newTokenWorld(),
 	}
 	n.memory.OnConnect(connected)
 	n.background.ctx, n.background.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -164,7 +166,8 @@ func (n *Network) build(ctx context.Context) error {
 	for _, step := range []struct {
 		role  string
 		start func(context.Context) error
-	}{{RoleSwitch, n.startSwitch}, {RoleIssuer, n.startIssuers}, {RoleAcquirer, n.startAcquirer}, {RolePOS, n.startTills}} {
+	}{{RoleSwitch, n.startSwitch}, {RoleIssuer, n.startIssuers}, {RoleAcquirer, n.startAcquirer}, {RolePOS, n.startTills},
+		{RoleTSP, n.startTSP}, {RoleCloudSE, n.startCloudSE}} {
 		if !slices.Contains(n.options.Roles, step.role) {
 			continue
 		}
@@ -396,7 +399,11 @@ func (n *Network) listen(role string) (net.Listener, error) {
 		return n.memory.Listen(role)
 	}
 	var tcp net.ListenConfig
-	listener, err := tcp.Listen(n.background.ctx, "tcp", n.options.Listen[role])
+	address := n.options.Listen[role]
+	if address == "" {
+		address = loopback // never on every interface of the machine unasked
+	}
+	listener, err := tcp.Listen(n.background.ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", role, err)
 	}

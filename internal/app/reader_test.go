@@ -237,3 +237,36 @@ func TestReaderTrouble(t *testing.T) {
 		t.Error("a removed card has no words")
 	}
 }
+
+// foreignCard has one application of another scheme, which answers GET DATA for a tag of ours with something else.
+type foreignCard struct{}
+
+func (foreignCard) Transceive(_ context.Context, b []byte) ([]byte, error) {
+	c, err := apdu.ParseCommand(b)
+	if err != nil {
+		return nil, err
+	}
+	const name = "\xA0\x00\x00\x00\x04\x10\x10"
+	switch {
+	case c.INS == apdu.InsSelect && emv.AID(c.Data) == emv.PPSE:
+		return append([]byte{0x70, 0x0B, 0x61, 0x09, 0x4F, 0x07}, name+"\x90\x00"...), nil
+	case c.INS == apdu.InsSelect && string(c.Data) == name:
+		return append([]byte{0x6F, 0x11, 0x84, 0x07}, name+"\xA5\x06\x50\x04ABCD\x90\x00"...), nil
+	case c.INS == apdu.InsGetData && c.P1 == 0x9F && c.P2 == 0x79:
+		return []byte("\x9F\x79\x02HI\x90\x00"), nil
+	}
+	return []byte{0x6A, 0x82}, nil
+}
+
+// What only our scheme calls so is not called so on another scheme's card.
+func TestDumpOfForeignCard(t *testing.T) {
+	steps, applications, err := dump(t.Context(), foreignCard{})
+	if err != nil || applications != 1 {
+		t.Fatalf("%d applications, %v", applications, err)
+	}
+	last := steps[len(steps)-1].Answer
+	n, ok := last.Find("9F79")
+	if !ok || n.Name.EN != "data object of another scheme" || n.Value != "HI" || n.Broken {
+		t.Errorf("%+v", last)
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"tapnet/card"
 	"tapnet/emv"
+	"tapnet/explain"
 	"tapnet/glossary"
 	"tapnet/money"
 	"tapnet/terminal"
@@ -38,11 +39,13 @@ type ApplicationReading struct {
 
 // LogReading is one record of the card's log.
 type LogReading struct {
-	Date     string `json:"date"` // YYMMDD
-	Time     string `json:"time"` // hhmmss
-	Amount   string `json:"amount"`
-	Merchant string `json:"merchant"`
-	ATC      string `json:"atc"`
+	Date     string        `json:"date"` // YYMMDD
+	Time     string        `json:"time"` // hhmmss
+	Amount   string        `json:"amount"`
+	Merchant string        `json:"merchant"`
+	ATC      string        `json:"atc"`
+	Type     string        `json:"type,omitempty"` // tag 9C, two digits; empty when the card's log does not keep it
+	Kind     glossary.Term `json:"kind"`           // what it was; empty for a purchase
 }
 
 // ReadCard reads a card of the world as a stranger's reader would.
@@ -87,6 +90,11 @@ func logReading(record emv.Data, currency money.Currency) LogReading {
 		l.Amount = amount.String()
 	}
 	l.Merchant = printable(record.Get(emv.TagMerchantName))
+	if kind := record.Get(emv.TagTransactionType); len(kind) == 1 {
+		if l.Type = hex(emv.TagTransactionType); kind[0] != 0 {
+			l.Kind = explain.TransactionType(kind[0])
+		}
+	}
 	return l
 }
 

@@ -21,7 +21,7 @@ const (
 	RolePOS      = "pos"
 )
 
-// Roles is the one list of roles.
+// Roles are the roles of a payment by card: those of a network that was not asked for others.
 func Roles() []string { return []string{RoleSwitch, RoleIssuer, RoleAcquirer, RolePOS} }
 
 // Sides of an institution's working keys: what it shares with terminals, and with members of the network.
@@ -45,7 +45,7 @@ func (n *Network) newSwitch() (Role, *keyring.Ring, error) {
 	}
 	role, err := interchange.New(interchange.Deps{
 		Institution: p.Switch, Routes: routes, Vault: n.vaults[p.Switch], PINKey: ring.PINKey, SealKey: keyMessageSeal, Calendar: calendar(),
-		AnswerWithin: n.options.AnswerWithin,
+		AnswerWithin: n.options.AnswerWithin, Tokens: interchange.TokenRoute{Prefix: tokenPrefix, Service: TokenService},
 	})
 	return role, ring, err
 }
@@ -90,6 +90,7 @@ func (n *Network) newAcquirer() (role *acquirer.Acquirer, terminals, network *ke
 			}
 			return terminals.PINKey(peer)
 		},
+		BaseKey: n.baseKeyOf,
 	}
 	for _, m := range p.Merchants {
 		deps.Merchants = append(deps.Merchants, acquirer.Merchant{ID: m.ID, Name: m.Label, Category: m.Category})
@@ -113,7 +114,12 @@ func (n *Network) newTill(m personalization.Merchant) (*pos.Till, *keyring.Ring,
 	if err != nil {
 		return nil, nil, err
 	}
+	module, err := n.accessModule(m)
+	if err != nil {
+		return nil, nil, err
+	}
 	till, err := pos.New(pos.Deps{
+		SAM:      module,
 		Terminal: m.Terminal, Merchant: m.ID, Acquirer: p.Acquirer.Institution, Vault: n.vaults[m.Terminal],
 		PINKey: ring.PINKey(p.Acquirer.Institution), SealKey: keyMessageSeal, Calendar: calendar(),
 		NoPINLimit: money.New(issuer.NoPINLimitMinor(calendar().BusinessDate(n.options.Clock.Now())), p.Money()), Tap: tap,

@@ -206,7 +206,7 @@ func shown(name string) string {
 func (n *Network) result(r TapRequest, h *holder, receipt pos.Receipt, tapID string) TapResult {
 	result := TapResult{
 		Card: r.Card, Merchant: r.Merchant, Masked: h.personal.PAN.Masked(), Amount: r.Amount, ResponseCode: string(receipt.Code), Why: receipt.Why,
-		Next: receipt.Next, RRN: receipt.Answer.RRN, AuthCode: receipt.Answer.AuthCode, PINEntered: receipt.PINEntered, Trace: tapID,
+		Next: receipt.Next, Cause: causeOf(&receipt), RRN: receipt.Answer.RRN, AuthCode: receipt.Answer.AuthCode, PINEntered: receipt.PINEntered, Trace: tapID,
 	}
 	if result.RRN != "" {
 		result.Trace = result.RRN
@@ -220,6 +220,8 @@ func (n *Network) result(r TapRequest, h *holder, receipt pos.Receipt, tapID str
 		result.Next = glossary.Term{}
 	case pos.DeclinedOnline:
 		result.Outcome, result.Reason = OutcomeDeclined, receipt.Code.Term()
+		d := terminal.DiagnoseResponse(string(receipt.Code))
+		result.Why, result.Next = d.Why, d.Next
 	case pos.DeclinedOffline:
 		result.Outcome, result.Reason = OutcomeDeclined, receipt.Why
 	case pos.TakenBack:
@@ -233,6 +235,27 @@ func (n *Network) result(r TapRequest, h *holder, receipt pos.Receipt, tapID str
 		result.Outcome, result.Reason = OutcomeFailed, receipt.Why
 	}
 	return result
+}
+
+// causeOf says whose fault it is that nothing was paid [row A7]; empty when something was.
+func causeOf(r *pos.Receipt) glossary.Term {
+	cause := terminal.CauseNone
+	switch r.End {
+	case pos.DeclinedOnline:
+		cause = terminal.DiagnoseResponse(string(r.Code)).Cause
+	case pos.TakenBack:
+		cause = terminal.CauseNetwork
+	case pos.PINMissing:
+		cause = terminal.CauseHolder
+	case pos.DeclinedOffline, pos.Failed:
+		if cause = terminal.Diagnose(&r.Kernel).Cause; r.Contact != nil {
+			cause = terminal.DiagnoseInsert(r.Contact).Cause
+		}
+	}
+	if cause == terminal.CauseNone {
+		return glossary.Term{}
+	}
+	return cause.Term()
 }
 
 // approvedWhy says which cardholder verification an approval rests on.

@@ -39,6 +39,10 @@ func (n *Network) nameOf(id string) string {
 		return RoleSwitch
 	case p.Acquirer.Institution:
 		return RoleAcquirer
+	case TokenService:
+		return RoleTSP
+	case CloudSE:
+		return RoleCloudSE
 	}
 	if i, ok := p.Issuer(id); ok {
 		return i.Name
@@ -62,6 +66,7 @@ func (n *Network) traceMessage(node *node, dialect unionpay.Dialect, e link.Trac
 
 // traceRows remembers what has just become durable, and wakes who waits for it.
 func (n *Network) traceRows(node *node, rows []journal.Row) {
+	n.tokenRows(node, rows)
 	for i := range rows {
 		if !n.trace.Room(rows[i].At) {
 			continue // naming it would cost more than writing it did

@@ -10,8 +10,8 @@ import (
 	"tapnet/pinblock"
 )
 
-// UsageDUKPTBase is a key from which the keys of single transactions of terminals are derived [X9.24]: a usage of its own, in the proprietary range, so that none
-// of them deciphers anything but a PIN on its way to a zone key.
+// UsageDUKPTBase is a key from which the keys of single transactions of terminals are derived [X9.24]: a usage of its own, in the proprietary range, so that
+// none of them deciphers anything but a PIN on its way to a zone key.
 const UsageDUKPTBase Usage = "24"
 
 // uniqueUsageRule is the part of the table for terminals with a key for every transaction.
@@ -68,9 +68,11 @@ func (h *HSM) TranslateUniquePIN(base string, serial Serial, to string, block pi
 	return translated, PINOK, nil
 }
 
+var uniqueKinds = map[Algorithm]dukpt.Type{TDES: dukpt.TDEA2, AES128: dukpt.AES128, AES256: dukpt.AES256}
+
 // uniqueKey derives the PIN key that a serial number names; known is false when it names none. PIN blocks have eight bytes, so the key is one for triple DES.
 func (e *entry) uniqueKey(serial Serial) (key dukpt.Key, known bool, err error) {
-	kind := map[Algorithm]dukpt.Type{TDES: dukpt.TDEA2, AES128: dukpt.AES128, AES256: dukpt.AES256}[e.info.Algorithm]
+	kind := uniqueKinds[e.info.Algorithm]
 	if serial.AES == (e.info.Algorithm == TDES) {
 		return key, false, nil
 	}
@@ -98,18 +100,14 @@ func (e *entry) uniqueKey(serial Serial) (key dukpt.Key, known bool, err error) 
 	return key, err == nil, nil
 }
 
-// InjectUnique gives the initial key of a terminal and its serial number, for its secure access module. It makes the base key when there is none. The number
+// InjectUnique gives the initial key of a terminal and its serial number, for its secure access module. The number
 // follows from the terminal's name; the initial key opens what this terminal sends, and no other's.
-func (h *HSM) InjectUnique(base string, algorithm Algorithm, kind dukpt.Type, terminal string) (dukpt.Key, []byte, error) {
-	if _, err := h.Info(base); err != nil {
-		if _, err := h.Generate(base, UsageDUKPTBase, ModeDerive, algorithm, NotExportable); err != nil {
-			return dukpt.Key{}, nil, err
-		}
-	}
+func (h *HSM) InjectUnique(base, terminal string) (dukpt.Key, []byte, error) {
 	e, err := h.use("deriving an initial key", base, UsageDUKPTBase, ModeDerive)
 	if err != nil {
 		return dukpt.Key{}, nil, err
 	}
+	kind := uniqueKinds[e.info.Algorithm]
 	key, err := dukpt.NewKey(kind, e.value)
 	if err != nil {
 		return dukpt.Key{}, nil, fmt.Errorf("deriving an initial key: %w", err)

@@ -5,6 +5,7 @@
 // Invariants: every request is journaled before it is forwarded and ends once: answered, timed out or reversed. Who waits too long reverses: an issuer
 // that does not answer in time gets a reversal, repeated until acknowledged, and the acquirer gets 98. An answer that comes later changes nothing.
 // A repeat gets the first answer. PIN blocks are translated between the members' zones and never stored; card numbers are stored sealed only.
+// A payment by token is resolved by the token service first (token.go): the issuer hears the card's number, the acquirer and the journal the token's only.
 //
 // It holds no member's money and decides no payment.
 package interchange

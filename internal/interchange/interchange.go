@@ -56,6 +56,7 @@ type Vault interface {
 type Deps struct {
 	Institution string
 	Routes      []Route
+	Tokens      TokenRoute
 	Vault       Vault
 	PINKey      func(member string) string // name of a member's zone PIN key
 	SealKey     string                     // name of the key that seals messages at rest
@@ -74,10 +75,11 @@ const (
 
 // Switch is the core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
 type Switch struct {
-	deps     Deps
-	state    *state
-	queue    delivery.Queue // reversals
-	envelope delivery.Envelope
+	deps      Deps
+	state     *state
+	queue     delivery.Queue // reversals
+	questions questions
+	envelope  delivery.Envelope
 	// closed are keys of payments, and closedReversals of reversals, that the HSM could not open after a restart.
 	closed, closedReversals []string
 }
@@ -96,7 +98,7 @@ func New(deps Deps) (*Switch, error) {
 		deps.AnswerWithin = answerWithinDefault
 	}
 	return &Switch{
-		deps: deps, state: newState(deps.Institution, deps.Capacity),
+		deps: deps, state: newState(deps.Institution, deps.Capacity), questions: newQuestions(),
 		envelope: delivery.Envelope{Vault: deps.Vault, Key: deps.SealKey, Context: sealContext, Dialect: unionpay.Switch},
 	}, nil
 }
@@ -118,6 +120,8 @@ type Finding struct {
 	pin    *pinblock.Block
 	refuse unionpay.ResponseCode // set when the message cannot be forwarded
 	sealed []byte
+	// question is what the token service is asked first, when the number is a token.
+	question *unionpay.TokenRequest
 	// What the journal says of the payment and of the reversal, when memory may have forgotten them.
 	earlier journal.Recall[*payment]
 	own     journal.Recall[*reversal]
@@ -138,6 +142,9 @@ func (s *Switch) Prepare(ev *journal.Event) {
 			return
 		}
 		f := &Finding{to: s.route(m.PAN)}
+		if s.isToken(m.PAN) {
+			f.to = s.deps.Tokens.Service
+		}
 		f.own = s.state.reversals.Foresee(unionpay.NetworkKey(m), s.state.lookReversal)
 		f.earlier = s.state.payments.Foresee(unionpay.OriginalKey(m), s.state.look)
 		if f.to != "" {
@@ -147,6 +154,8 @@ func (s *Switch) Prepare(ev *journal.Event) {
 			f.refuse = unionpay.SystemFault
 		}
 		ev.Finding = f
+	case *unionpay.TokenResponse:
+		ev.Finding = s.prepareResolved(ev.From, m)
 	case *unionpay.ScriptNotice:
 		if speaksFor(ev.From, &m.Payment) {
 			ev.Finding = s.prepareNotice(m)
@@ -155,22 +164,20 @@ func (s *Switch) Prepare(ev *journal.Event) {
 }
 
 func (s *Switch) prepareRequest(from string, m *unionpay.FinancialRequest) *Finding {
+	if s.isToken(m.PAN) {
+		return s.prepareToken(from, m)
+	}
 	f := &Finding{to: s.route(m.PAN)}
+	if claimsToken(m) {
+		f.refuse = unionpay.FormatError
+		return f
+	}
 	if f.to == "" {
 		f.refuse = unionpay.NoSuchIssuer
 		return f
 	}
-	if m.PINBlock != nil {
-		translated, result, err := s.deps.Vault.TranslatePIN(s.deps.PINKey(from), s.deps.PINKey(f.to), *m.PINBlock, m.PAN)
-		switch {
-		case err != nil:
-			f.refuse = unionpay.SystemFault
-			return f
-		case result != hsm.PINOK:
-			f.refuse = unionpay.PINFormatError
-			return f
-		}
-		f.pin = &translated
+	if f.pin, f.refuse = s.translate(from, f.to, m.PINBlock, m.PAN); f.refuse != "" {
+		return f
 	}
 	kept := *m
 	kept.PINBlock = nil // a PIN is never stored, not even enciphered
@@ -197,6 +204,9 @@ func (s *Switch) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 		return
 	case *unionpay.ScriptNotice:
 		s.notice(now, ev, m, step)
+		return
+	case *unionpay.TokenResponse:
+		s.resolved(now, ev, m, step)
 		return
 	}
 	if up, ok := ev.Command.(delivery.Up); ok {
@@ -250,6 +260,10 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 		step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
 		return
 	}
+	if finding.question != nil {
+		s.resolve(ev, m, content, finding, step)
+		return
+	}
 	row.Note = partiesNote(ev.From, finding.to, finding.sealed)
 	if m.Advice {
 		row.Reason = adviceReason
@@ -280,6 +294,10 @@ func persists(m *unionpay.FinancialRequest) bool {
 // forward sends a request on to the issuer and remembers it, without its PIN, for the answer. Sent again later it is the same message: it keeps the business
 // date under which it went out first.
 func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, pin *pinblock.Block, step *journal.Step) {
+	if s.isToken(m.PAN) {
+		s.forwardAgain(m, p, step)
+		return
+	}
 	forward := *m
 	forward.PINBlock, forward.Receiver, forward.SettlementDate = pin, p.to, monthDay(p.date)
 	kept := forward
@@ -352,6 +370,10 @@ func (s *Switch) Finish(*journal.Effect) {}
 
 // Describe says what a row means.
 func (s *Switch) Describe(r *journal.Row) glossary.Term {
+	if d, ok := resolutionOf(r); ok {
+		kind, meaning := r.Kind.Term(), d.Reason.Term()
+		return glossary.Term{EN: kind.EN + ": " + meaning.EN, ZH: kind.ZH + "：" + meaning.ZH}
+	}
 	code := unionpay.UnpackResponseCode(r.Reason)
 	if code == "" || r.Kind == journal.Requested {
 		return r.Kind.Term()

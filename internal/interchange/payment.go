@@ -78,8 +78,9 @@ func newState(institution string, capacity journal.Capacity) *state {
 
 // apply brings the state to where the row left it.
 //
-//	Requested     a payment was forwarded: Key, Content, Note = parties and sealed request; Reason = adviceReason when it only tells what has happened
-//	Declined      a payment was refused by the switch itself: Key, Content, Answer
+//	Requested     a payment was forwarded: Key, Content, Note = parties and sealed request; Reason = adviceReason when it only tells what has happened;
+//	              Answer = what the token service said, of a payment by token
+//	Declined      a payment was refused by the switch itself: Key, Content, Answer; Note = what the token service said, of a payment by token
 //	Answered      the issuer's answer came in time: Key = payment's with endMark, Linked = Requested row, Answer
 //	TimedOut      no answer in time, the switch reverses: Linked = Requested row, Key = key of the reversal, Answer = what the acquirer was told
 //	Reversed      the acquirer reverses: Key, Content, Payment = original's key, Note = parties and sealed reversal

@@ -21,7 +21,7 @@ func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
 // timeout reverses a payment whose issuer did not answer in time, and tells the acquirer.
 func (s *Switch) timeout(now time.Time, key string, step *journal.Step) {
 	p, known := s.state.payments.Get(key)
-	if !known || p.status != pending || p.request == nil {
+	if s.unresolved(now, key, step) || !known || p.status != pending || p.request == nil {
 		return
 	}
 	request, from := p.request, p.from
@@ -32,7 +32,7 @@ func (s *Switch) timeout(now time.Time, key string, step *journal.Step) {
 	row.Key, row.Linked, row.Reason, row.Answer = unionpay.NetworkKey(m), p.seq, answer.Response.Pack(), answer.AppendBinary(nil)
 	s.append(step, now, row)
 	step.Emit(journal.Effect{To: from, Message: unionpay.Respond(request, answer)})
-	s.queue.Send(row.Key, request.Receiver, m, step)
+	s.deliver(row.Key, request.Receiver, m, step)
 }
 
 // reverse takes a reversal from an acquirer: acknowledged as soon as it is durable, then delivered to the issuer until acknowledged there.
@@ -67,6 +67,12 @@ func (s *Switch) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 	if err != nil {
 		return
 	}
+	if s.isToken(m.PAN) {
+		if to = ""; known {
+			to = p.to
+		}
+		s.abandon(originalKey, step)
+	}
 	if known && p.to == "" {
 		to = "" // the switch itself refused the original: no issuer ever saw it
 	}
@@ -85,7 +91,7 @@ func (s *Switch) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 	}
 	forward := *m
 	forward.Receiver = to
-	s.queue.Send(key, to, &forward, step)
+	s.deliver(key, to, &forward, step)
 }
 
 // namesRequest tells the key of a payment from that of a reversal, which a message may name as its original as well: that one is not spent, it may be a row's.
@@ -143,7 +149,7 @@ func (s *Switch) pickUp(payments, reversals []string, step *journal.Step) {
 			s.closedReversals = append(s.closedReversals, key)
 			continue
 		}
-		s.queue.Send(key, v.to, m, step)
+		s.deliver(key, v.to, m, step)
 	}
 	if s.closedCount() > 0 {
 		step.Emit(delivery.PickUpLater())

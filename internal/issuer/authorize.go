@@ -34,7 +34,9 @@ type request struct {
 	businessDate int32
 	malformed    bool
 	card         *Card // nil when no card has this number and sequence
-	sale         bool
+	sale         bool  // a sale, a pre-authorization or a balance inquiry
+	preAuth      bool
+	inquiry      bool
 	stripe       bool // read from the stripe, not the chip
 	contactless  bool
 	minor        int64
@@ -44,6 +46,7 @@ type request struct {
 	requestAC    bool // the cryptogram asks to go online
 	approvalAC   bool // the cryptogram is the card's own approval
 	unavailable  bool // the HSM could not answer
+	token        bool // the network vouches for a token: cryptogram and counter are not of this bank's keys
 	atc          uint16
 	cryptogram   Cryptogram
 	pin          PINResult
@@ -58,9 +61,11 @@ type request struct {
 	operation    operation
 	payer        *Card   // whose account pays for a load; nil when it is not known
 	original     payment // what a void or a refund names
-	refunded     bool    // it was refunded before
-	named        bool    // an advice names its payment
-	advised      bool    // an advice is about a sale
+	sequel       sequel
+	became       standing // what became of it so far
+	undone       bool     // it was reversed
+	named        bool     // an advice names its payment
+	advised      bool     // an advice is about a sale
 	availableFor func(*Card) int64
 }
 
@@ -104,11 +109,11 @@ var rules = []rule{
 	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return r.currency != c.Currency })},
 	{ContactlessOff, onCard(func(r *request, c *Card) bool { return r.contactless && !c.Contactless })},
 	{StripeNotAllowed, func(r *request) bool { return r.stripe }},
-	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent }},
+	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent && !r.token }},
 	{ChipDataMismatch, func(r *request) bool { return !r.chipAgrees }},
 	{CryptogramWrong, func(r *request) bool { return r.cryptogram == CryptogramInvalid }},
 	{NotARequestCryptogram, func(r *request) bool { return !r.requestAC }},
-	{CounterUsed, onCard(func(r *request, c *Card) bool { return !c.risesTo(r.atc) })},
+	{CounterUsed, onCard(func(r *request, c *Card) bool { return !r.token && !c.risesTo(r.atc) })},
 	{PINFormatWrong, func(r *request) bool { return r.pin == PINUnreadable }},
 	{PINBlocked, onCard(func(r *request, c *Card) bool { return r.pin != PINAbsent && c.Tries == 0 })},
 	{PINWrong, func(r *request) bool { return r.pin == PINIncorrect }},
@@ -118,9 +123,9 @@ var rules = []rule{
 	{AboveTapLimit, onCard(func(r *request, c *Card) bool { return c.Limits.TapMinor > 0 && r.minor > c.Limits.TapMinor })},
 	{AboveDayLimit, onCard(aboveDayLimit)},
 	{TooManyToday, onCard(func(r *request, c *Card) bool {
-		return c.Limits.DayCount > 0 && c.days.on(r.businessDate).count >= c.Limits.DayCount
+		return !r.inquiry && c.Limits.DayCount > 0 && c.days.on(r.businessDate).count >= c.Limits.DayCount
 	})},
-	{NotEnoughMoney, onCard(func(r *request, c *Card) bool { return r.minor > r.availableFor(c) })},
+	{NotEnoughMoney, onCard(func(r *request, c *Card) bool { return !r.inquiry && r.minor > r.availableFor(c) })},
 }
 
 // uploadRules decide on a payment that the chip has already approved.
@@ -153,7 +158,7 @@ func aboveNoPINLimit(r *request, c *Card) bool {
 }
 
 func aboveDayLimit(r *request, c *Card) bool {
-	return c.Limits.DayMinor > 0 && c.days.on(r.businessDate).minor+r.minor > c.Limits.DayMinor
+	return !r.inquiry && c.Limits.DayMinor > 0 && c.days.on(r.businessDate).minor+r.minor > c.Limits.DayMinor
 }
 
 // decide gives the first rule that applies, or approves. It changes nothing.

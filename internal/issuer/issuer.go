@@ -110,7 +110,7 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 	}
 	if seen && !first.early {
 		if first.content == id.content {
-			i.answerChip(ev, m, first.reason, first.code.String(), i.state.recent.scripts[keyOf(id.key)], step)
+			i.answerFirst(ev, m, first, step)
 			return
 		}
 		i.append(step, now, journal.Row{Kind: journal.Refused, Content: id.content, Payment: id.key, RRN: m.RRN, Terminal: m.Terminal, STAN: m.STAN,
@@ -135,12 +135,13 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 	if r.card != nil {
 		r.shadow = i.state.shadow(r.card) // as settled
 	}
+	q, follows := sequelOf(m)
 	switch {
 	case r.operation.reason != 0:
 		i.load(now, ev, m, r, step)
 		return
-	case isRefund(m):
-		i.refund(now, ev, m, r, step)
+	case follows:
+		i.follow(now, ev, m, r, q, step)
 		return
 	case m.Advice && (m.Original != nil || r.chip && !r.requestAC && !r.approvalAC):
 		i.advice(now, ev, m, r, step)
@@ -157,11 +158,17 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 	d := decide(r)
 	row := i.row(m, r)
 	row.Kind, row.Reason = journal.Declined, uint16(d.Reason)
-	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, offlinePIN: r.offlinePIN, settles: r.settles, counterUsed: d.CounterUsed}
+	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, offlinePIN: r.offlinePIN, settles: r.settles, counterUsed: d.CounterUsed, token: r.token}
 	var s scripts
 	var filling load
-	if d.Approved() {
+	switch {
+	case d.Approved() && r.inquiry:
+		row.Kind, row.Reason = journal.Noted, uint16(BalanceTold)
+	case d.Approved():
 		row.Kind, row.Phase = journal.Approved, ledger.Pending
+		if r.preAuth {
+			row.Reason = uint16(PreAuthHeld)
+		}
 		row.Debit, row.Credit = d.Card.account, AccountScheme
 		n.authCode = authCode(step.NextSeq())
 		var due bool
@@ -173,11 +180,16 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 		s = d.Card.nextScripts(r.atc)
 	}
 	row.Answer, row.Note = append([]byte(n.authCode), s...), n.bytes()
+	told := int64(0)
+	if row.Kind == journal.Noted {
+		told = i.state.available(d.Card)
+		row.Note = appendTold(row.Note, told)
+	}
 	i.append(step, now, row)
 	if filling.reason != 0 {
 		i.hold(now, r, filling, step)
 	}
-	i.answerChip(ev, m, d.Reason, n.authCode, s, step)
+	i.answerTold(ev, m, Reason(row.Reason), n.authCode, s, told, step)
 }
 
 // row fills what every decision on m has in common.
@@ -277,8 +289,17 @@ func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 			return
 		}
 	}
+	var behind func()
+	if seen && reversible(original.reason) {
+		if behind, err = i.undo(now, originalKey, original, &row, step); err != nil {
+			return
+		}
+	}
 	reversal := step.NextSeq()
 	i.append(step, now, row)
+	if behind != nil {
+		behind()
+	}
 	if !seen {
 		// The key is spent: the request may still come, however late.
 		i.append(step, now, journal.Row{Kind: journal.Refused, Key: originalKey, Payment: originalKey, Reason: uint16(AlreadyReversed),
@@ -392,9 +413,12 @@ func (i *Issuer) Rearm(time.Time) []journal.Effect { return nil }
 func (i *Issuer) Describe(r *journal.Row) glossary.Term {
 	switch r.Kind {
 	case journal.Approved:
+		if Reason(r.Reason) == PreAuthHeld {
+			return PreAuthHeld.Term()
+		}
 		return approvalTerm(r)
 	case journal.Declined, journal.Uploaded, journal.Reversed, journal.Refused, journal.Held, journal.Loaded, journal.Voided, journal.Adjusted, journal.Completed,
-		journal.Refunded:
+		journal.Refunded, journal.Noted:
 		return Reason(r.Reason).Term()
 	default:
 		return r.Kind.Term()
@@ -404,12 +428,18 @@ func (i *Issuer) Describe(r *journal.Row) glossary.Term {
 // approvalTerm names the checks that an approval passed.
 func approvalTerm(r *journal.Row) glossary.Term {
 	verified := glossary.Term{EN: "no PIN: within the no-PIN limit", ZH: "免密：未超过免密限额"}
-	switch n, err := readNote(r); {
+	n, err := readNote(r)
+	switch {
 	case err != nil:
 	case n.pinGiven:
 		verified = glossary.Term{EN: "PIN right", ZH: "密码正确"}
+	case n.token && n.offlinePIN:
+		verified = glossary.Term{EN: "the phone verified its holder", ZH: "手机已验证持卡人"}
 	case n.offlinePIN:
 		verified = glossary.Term{EN: "the card found the PIN right", ZH: "卡片脱机验证密码正确"}
+	}
+	if n.token {
+		return tokenApproved(verified)
 	}
 	return glossary.Term{
 		EN: fmt.Sprintf("approved: ARQC matches, counter %04X is new, %s", r.ATC, verified.EN),

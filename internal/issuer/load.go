@@ -206,7 +206,7 @@ func (i *Issuer) changeTries(now time.Time, card int64, tries int, step *journal
 // autoLoad is the load that goes with the answer to an approved payment, by the cardholder's standing order [REF 2.9].
 func (i *Issuer) autoLoad(r *request, parent uint64) (load, bool) {
 	auto := r.card.chipNow().auto
-	if auto == (AutoLoad{}) || !r.reaches || !r.proven || r.balance >= auto.ThresholdMinor || r.balance > r.shadow ||
+	if auto == (AutoLoad{}) || r.preAuth || !r.reaches || !r.proven || r.balance >= auto.ThresholdMinor || r.balance > r.shadow ||
 		r.card.chipNow().load.state == loadHeld || r.card.chipNow().emptied != 0 {
 		return load{}, false
 	}

@@ -469,7 +469,7 @@ func TestAForgetfulCardProvesNothing(t *testing.T) {
 	b.wantMoney(1_000_000-2_000-200, 10_750-9_000, 0)
 }
 
-func TestAnOfflinePaymentIsRefundedOnce(t *testing.T) {
+func TestAnOfflinePaymentIsRefundedUpToItsAmount(t *testing.T) {
 	b := newChipBank(t, cryptogram.SuiteTDES)
 	pay := b.tapOffline(3_000)
 	b.answer(pay, issuer.PurseAccepted)
@@ -484,14 +484,16 @@ func TestAnOfflinePaymentIsRefundedOnce(t *testing.T) {
 	first := refund(1_000)
 	b.answer(first, issuer.RefundDone)
 	b.answer(first, issuer.RefundDone) // again
-	b.answer(refund(1_000), issuer.NothingToRefund)
-	b.wantMoney(1_001_000, 8_750-3_000, 0)
+	b.answer(refund(2_001), issuer.RefundTooHigh)
+	b.answer(refund(2_000), issuer.RefundDone)
+	b.answer(refund(1), issuer.NothingToRefund)
+	b.wantMoney(1_003_000, 8_750-3_000, 0)
 	unknown := refund(500)
 	unknown.Original.STAN++
 	b.answer(unknown, issuer.NothingToRefund)
 	role := newIssuer(b, b.hsm)
 	b.rigOn(role, len(b.Rows()))
-	if got := role.Available(1); got != 1_001_000 {
+	if got := role.Available(1); got != 1_003_000 {
 		t.Errorf("a restart leaves %d", got)
 	}
 }

@@ -24,8 +24,9 @@ type payment struct {
 	reason  Reason
 	code    approvalCode
 	noPIN   bool
-	held    bool // the hold of seq still stands
-	early   bool // the reversal came first; no request was decided
+	held    bool   // the hold of seq still stands
+	early   bool   // the reversal came first; no request was decided
+	hold    uint64 // of a mark: row of the hold that stands, see standing
 }
 
 // identity is a request's key and content, by which a repeat is known.
@@ -91,9 +92,10 @@ func (c approvalCode) String() string {
 type recent struct {
 	capacity int
 	payments map[paymentKey]payment
-	scripts  map[paymentKey]scripts // what the answers to some of them carried for the chip
-	byRRN    map[reference]Reason   // the last decision on each reference, for people who ask why
-	order    []remembered           // oldest first, from head on
+	scripts  map[paymentKey]scripts  // what the answers to some of them carried for the chip
+	follows  map[paymentKey]followed // what some of them went on with
+	byRRN    map[reference]Reason    // the last decision on each reference, for people who ask why
+	order    []remembered            // oldest first, from head on
 	head     int
 	horizon  paymentKey
 	// published is the horizon for Prepare; nil while nothing was forgotten. It may lag: Handle looks again.
@@ -111,7 +113,8 @@ type remembered struct {
 const publishEvery = 512
 
 func newRecent(capacity int) recent {
-	return recent{capacity: capacity, payments: map[paymentKey]payment{}, scripts: map[paymentKey]scripts{}, byRRN: map[reference]Reason{}}
+	return recent{capacity: capacity, payments: map[paymentKey]payment{}, scripts: map[paymentKey]scripts{}, follows: map[paymentKey]followed{},
+		byRRN: map[reference]Reason{}}
 }
 
 // put remembers a payment. Of those that are forgotten for it gone is told; none of them is younger than durable, the last row known to be on disk.
@@ -128,6 +131,7 @@ func (m *recent) put(k paymentKey, rrn reference, p payment, durable uint64, gon
 		gone(m.payments[old.key])
 		delete(m.payments, old.key)
 		delete(m.scripts, old.key)
+		delete(m.follows, old.key)
 		delete(m.byRRN, old.rrn)
 		m.forget(old.key)
 	}
@@ -149,7 +153,7 @@ func (m *recent) forget(k paymentKey) {
 
 // beyond says that payments up to this key may be in the journal and not in memory.
 func (m *recent) beyond(key string) {
-	m.horizon = keyOf(key)
+	m.horizon = keyOf(key[:min(len(key), keyChars)]) // the greatest may be that of a mark, behind its payment's
 	horizon := m.horizon
 	m.published.Store(&horizon)
 	m.forgot++
@@ -256,10 +260,15 @@ func paymentOf(r *journal.Row) (payment, error) {
 	case journal.Refused:
 		return payment{seq: r.Seq, early: true}, nil
 	case journal.Noted:
-		return payment{seq: r.Seq, card: r.Card, reason: RefundDone}, nil
+		if p.reason != BalanceTold {
+			return markOf(r)
+		}
 	}
 	n, err := readNote(r)
 	p.code, p.minor, p.noPIN, p.held = codeOf(n.authCode), r.Amount, !n.pinGiven && !n.offlinePIN, r.Kind == journal.Approved
+	if err == nil && p.reason == BalanceTold {
+		p.minor, err = toldOf(r)
+	}
 	return p, err
 }
 

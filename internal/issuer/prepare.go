@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"tapnet/internal/hsm"
 	"tapnet/internal/journal"
 	"tapnet/iso8583/unionpay"
+	"tapnet/money"
 	"tapnet/pan"
 )
 
@@ -25,7 +27,8 @@ type Finding struct {
 	cryptogram Cryptogram
 	check      hsm.CryptogramResult
 	pin        PINResult
-	failed     bool // the HSM could not answer
+	token      *unionpay.TokenData // what the network says of a token
+	failed     bool                // the HSM could not answer
 }
 
 // chipData is what field 55 says, read once.
@@ -60,8 +63,10 @@ func (i *Issuer) Prepare(ev *journal.Event) {
 	if f.failed = !i.find(m, f); f.failed || f.card == nil {
 		return
 	}
-	f.chip = readChip(m)
-	i.checkCryptogram(m, f)
+	if f.token = tokenOf(m); f.token == nil {
+		f.chip = readChip(m)
+		i.checkCryptogram(m, f)
+	}
 	i.checkPIN(ev.From, m, f)
 }
 
@@ -249,6 +254,7 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 		atc: f.chip.atc, cryptogram: f.cryptogram, pin: f.pin, availableFor: i.state.available,
 		stripe: m.EntryMode.Mode() == unionpay.EntryStripe, reaches: reaches(m.EntryMode), cvr: f.chip.iad.CVR,
 	}
+	r.vouch(f.token)
 	r.operation, _ = loading(m)
 	if r.cryptogram == CryptogramValid {
 		// Both versions of the cryptogram cover what is said about the PIN.
@@ -258,7 +264,10 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 	}
 	var err error
 	r.card, err = i.state.touch(f)
-	r.malformed = r.minor <= 0
+	r.preAuth = m.Processing == unionpay.ProcessingPreAuth && m.Authorization
+	r.inquiry = m.Processing == unionpay.ProcessingBalance && !m.Authorization && !m.Advice
+	r.sale = r.sale || r.preAuth || r.inquiry
+	r.malformed = r.minor < 0 || r.minor == 0 && !r.inquiry
 	return r, err
 }
 
@@ -292,9 +301,38 @@ func (i *Issuer) answer(ev *journal.Event, m *unionpay.FinancialRequest, reason 
 	i.answerChip(ev, m, reason, authCode, nil, step)
 }
 
+// answerFirst gives the first answer again.
+func (i *Issuer) answerFirst(ev *journal.Event, m *unionpay.FinancialRequest, first payment, step *journal.Step) {
+	i.answerTold(ev, m, first.reason, first.code.String(), i.state.recent.scripts[keyOf(unionpay.NetworkKey(m))], first.minor, step)
+}
+
+// answerTold is answerChip, with the balance in field 54 where it was asked for.
+func (i *Issuer) answerTold(ev *journal.Event, m *unionpay.FinancialRequest, reason Reason, authCode string, s scripts, minor int64, step *journal.Step) {
+	if reason == BalanceTold {
+		told := *m
+		told.Balance = &unionpay.Balance{AccountType: accountUnspecified, AmountType: unionpay.BalanceAvailable, Amount: money.New(minor, m.Amount.Currency())}
+		m = &told
+	}
+	i.answerChip(ev, m, reason, authCode, s, step)
+}
+
+// accountUnspecified is the first part of field 54 [ISO 8583:1987].
+const accountUnspecified = "00"
+
+// appendTold puts the balance that was told behind a note's flags.
+func appendTold(note []byte, minor int64) []byte { return binary.AppendVarint(note, minor) }
+
+func toldOf(r *journal.Row) (int64, error) {
+	minor, n := binary.Varint(r.Note[noteBytes:])
+	if n <= 0 || noteBytes+n != len(r.Note) {
+		return 0, fmt.Errorf("row %d: %w", r.Seq, errCell)
+	}
+	return minor, nil
+}
+
 // answerChip is answer with scripts for the card.
 func (i *Issuer) answerChip(ev *journal.Event, m *unionpay.FinancialRequest, reason Reason, authCode string, s scripts, step *journal.Step) {
-	answer := unionpay.Answer{Response: reason.ResponseCode(), AuthCode: authCode}
+	answer := unionpay.Answer{Response: reason.ResponseCode(), AuthCode: authCode, Balance: m.Balance}
 	effect := journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer), Finding: ev.Finding}
 	if f, ok := ev.Finding.(*Finding); ok && len(s) > 0 {
 		effect.Finding = &closing{f, s}

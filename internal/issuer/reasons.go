@@ -53,12 +53,16 @@ const (
 	NotEnoughMoney        Reason = 66
 	NothingToRefund       Reason = 68
 	RefundTooHigh         Reason = 69
+	NothingToUndo         Reason = 70
+	OtherAmount           Reason = 71
 
 	// Reversed, OriginalUnknown and so on are answers to messages that ask for no decision.
 	ReversalDone     Reason = 100
 	ReversalNoEffect Reason = 102
 	ReversalEarly    Reason = 104
 	PurseAccepted    Reason = 110
+	// PreAuthHeld is the reason of money held for a merchant who says later how much he takes of it.
+	PreAuthHeld Reason = 111
 
 	// Approving is the first of the reasons that say why something was done: above it nothing is a refusal.
 	Approving Reason = 100
@@ -82,6 +86,17 @@ const (
 	CardDeclined Reason = 142
 	// RefundDone is the reason of money given back for an offline payment.
 	RefundDone Reason = 143
+	// Of what follows an earlier payment; HeldAgain and PreAuthGivesWay are those of its hold, StandsAgain and SequelUndone what marks say.
+	VoidDone           Reason = 144
+	SaleRefunded       Reason = 145
+	PreAuthCancelled   Reason = 146
+	CompletionDone     Reason = 147
+	CompletionVoidDone Reason = 148
+	BalanceTold        Reason = 149
+	HeldAgain          Reason = 151
+	PreAuthGivesWay    Reason = 152
+	SequelUndone       Reason = 153
+	StandsAgain        Reason = 154
 	// PurseCannotBeBlocked is the other half of the answer to a loss report.
 	PurseCannotBeBlocked Reason = 150
 )
@@ -135,13 +150,26 @@ var reasonTable = []reasonInfo{
 	{NothingToVoid, "25", glossary.Term{EN: "not the last cash load of this purse", ZH: "不是该卡最近一笔现金充值"}, glossary.Term{EN: "ask the bank", ZH: "联系发卡行"}},
 	{PurseTooLow, "64", glossary.Term{EN: "the amount is not what the purse holds", ZH: "金额与电子现金余额不符"}, glossary.Term{EN: "read the balance again", ZH: "重新读取余额"}},
 	{NotEnoughMoney, "51", glossary.Term{EN: "not enough money", ZH: "余额不足"}, glossary.Term{EN: "pay less, or pay money in", ZH: "降低金额或先存款"}},
-	{NothingToRefund, "25", glossary.Term{EN: "no offline payment of this card, or refunded already", ZH: "无此卡的脱机消费，或已退货"}, glossary.Term{EN: "look up the slip", ZH: "核对签购单"}},
+	{NothingToRefund, "25", glossary.Term{EN: "no such payment of this card, or refunded already", ZH: "无此卡的该笔交易，或已退货"}, glossary.Term{EN: "look up the slip", ZH: "核对签购单"}},
 	{RefundTooHigh, "64", glossary.Term{EN: "more than was paid", ZH: "退货金额超过原交易金额"}, glossary.Term{EN: "refund less", ZH: "减少退货金额"}},
+	{NothingToUndo, "25", glossary.Term{EN: "no payment of this card that stands", ZH: "无此卡的有效原交易"}, glossary.Term{EN: "look up the slip", ZH: "核对签购单"}},
+	{OtherAmount, "64", glossary.Term{EN: "the amount does not fit the earlier payment's", ZH: "金额与原交易不符"}, glossary.Term{EN: "give an amount that the earlier payment allows", ZH: "输入原交易允许的金额"}},
 	{Approved, "00", glossary.Term{EN: "approved", ZH: "批准"}, glossary.Term{}},
 	{ReversalDone, "00", glossary.Term{EN: "reversed, the hold is released", ZH: "已冲正，冻结已解除"}, glossary.Term{}},
 	{ReversalNoEffect, "00", glossary.Term{EN: "reversed, nothing was held", ZH: "已冲正，原交易无冻结"}, glossary.Term{}},
 	{ReversalEarly, "00", glossary.Term{EN: "reversed before the original came", ZH: "原交易未到，已登记冲正"}, glossary.Term{}},
 	{PurseAccepted, "00", glossary.Term{EN: "offline payment from the purse accepted", ZH: "脱机消费已入账"}, glossary.Term{}},
+	{PreAuthHeld, "00", glossary.Term{EN: "pre-authorization: the money is held", ZH: "预授权已批准，资金已冻结"}, glossary.Term{}},
+	{VoidDone, "00", glossary.Term{EN: "voided, the money is back on the account", ZH: "消费已撤销，资金已退回账户"}, glossary.Term{}},
+	{SaleRefunded, "00", glossary.Term{EN: "refund, to the account", ZH: "退货已入账户"}, glossary.Term{}},
+	{PreAuthCancelled, "00", glossary.Term{EN: "pre-authorization cancelled, the hold is released", ZH: "预授权已撤销，冻结已解除"}, glossary.Term{}},
+	{CompletionDone, "00", glossary.Term{EN: "pre-authorization completed, the money is taken", ZH: "预授权已完成扣款"}, glossary.Term{}},
+	{CompletionVoidDone, "00", glossary.Term{EN: "completion voided, the money is back on the account", ZH: "预授权完成已撤销，资金已退回账户"}, glossary.Term{}},
+	{BalanceTold, "00", glossary.Term{EN: "balance told", ZH: "已告知余额"}, glossary.Term{}},
+	{HeldAgain, "00", glossary.Term{EN: "held again for the pre-authorization", ZH: "预授权资金重新冻结"}, glossary.Term{}},
+	{PreAuthGivesWay, "00", glossary.Term{EN: "the hold gives way to the completion", ZH: "冻结由预授权完成替代"}, glossary.Term{}},
+	{SequelUndone, "00", glossary.Term{EN: "it was reversed", ZH: "该交易已冲正"}, glossary.Term{}},
+	{StandsAgain, "00", glossary.Term{EN: "the earlier payment stands again", ZH: "原交易恢复有效"}, glossary.Term{}},
 	{LoadHeld, "00", glossary.Term{EN: "load approved, the money is held until the chip has it", ZH: "圈存已批准，资金冻结至写卡确认"}, glossary.Term{}},
 	{LoadOtherHeld, "00", glossary.Term{EN: "load from another account approved, the money is held until the chip has it", ZH: "非指定账户圈存已批准，资金冻结至写卡确认"}, glossary.Term{}},
 	{LoadCashHeld, "00", glossary.Term{EN: "cash load approved, booked when the chip has it", ZH: "现金充值已批准，写卡确认后入账"}, glossary.Term{}},

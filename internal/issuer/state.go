@@ -71,6 +71,8 @@ type note struct {
 	settles     bool // the cryptogram has confirmed what was booked of the last load
 	authCode    string
 	loading     bool // the request was about a load
+	token       bool // the network vouched for a token: no counter of the card's
+	follows     bool // the request was about an earlier payment
 	load        load // of a Held row: balance before and after
 }
 
@@ -80,6 +82,8 @@ const (
 	flagOfflinePIN  = 4
 	flagSettles     = 8
 	flagLoading     = 16
+	flagToken       = 32
+	flagFollows     = 64
 
 	noteBytes = 2 // flags and tries
 )
@@ -101,6 +105,12 @@ func (n note) bytes() []byte {
 	if n.loading {
 		flags |= flagLoading
 	}
+	if n.follows {
+		flags |= flagFollows
+	}
+	if n.token {
+		flags |= flagToken
+	}
 	b := []byte{flags, byte(n.tries)}
 	if n.load.reason != 0 {
 		b = n.load.bytes(b)
@@ -108,15 +118,24 @@ func (n note) bytes() []byte {
 	return b
 }
 
+// longNote tells the kinds whose note says more behind the flags: loads, what follows an earlier payment, and balances told.
+func longNote(kind journal.Kind) bool {
+	switch kind {
+	case journal.Held, journal.Refunded, journal.Voided, journal.Completed, journal.Noted:
+		return true
+	}
+	return false
+}
+
 func readNote(r *journal.Row) (note, error) {
-	if len(r.Note) < noteBytes || len(r.Note) > noteBytes && r.Kind != journal.Held {
+	if len(r.Note) < noteBytes || len(r.Note) > noteBytes && !longNote(r.Kind) {
 		return note{}, fmt.Errorf("row %d: note of %d bytes, want %d", r.Seq, len(r.Note), noteBytes)
 	}
 	flags := r.Note[0]
 	code, _ := splitAnswer(r.Answer)
 	return note{
 		tries: int(r.Note[1]), pinGiven: flags&flagPINGiven != 0, counterUsed: flags&flagCounterUsed != 0, offlinePIN: flags&flagOfflinePIN != 0,
-		settles: flags&flagSettles != 0, loading: flags&flagLoading != 0, authCode: code,
+		settles: flags&flagSettles != 0, loading: flags&flagLoading != 0, token: flags&flagToken != 0, authCode: code,
 	}, nil
 }
 
@@ -132,20 +151,19 @@ func (s *state) apply(r *journal.Row) error {
 		return s.applyDecision(r)
 	case journal.Reversed:
 		return s.applyReversal(r)
-	case journal.Held:
-		return s.applyHeld(r)
-	case journal.Loaded, journal.Voided, journal.Adjusted:
-		return s.applySettled(r)
-	case journal.Completed:
-		return s.applyPaidOut(r)
+	case journal.Held, journal.Loaded, journal.Voided, journal.Adjusted, journal.Completed:
+		return s.applyHolding(r)
 	case journal.ScriptReported:
 		return s.applyReport(r)
 	case journal.Posted:
 		return s.applyDeposit(r)
 	case journal.Refunded:
-		return s.applyRefund(r)
+		return s.applySequel(r)
 	case journal.Noted:
-		return s.applyRefunded(r)
+		if Reason(r.Reason) == BalanceTold {
+			return s.applyDecision(r)
+		}
+		return s.applyMark(r)
 	case journal.Refused:
 		if r.Key != "" { // a reversal has come first
 			s.remember(keyOf(r.Key), reference{}, payment{seq: r.Seq, early: true})
@@ -154,6 +172,23 @@ func (s *state) apply(r *journal.Row) error {
 	default:
 		return fmt.Errorf("row %d: kind %s has no meaning for an issuer", r.Seq, r.Kind)
 	}
+}
+
+// applyHolding folds rows about what is held: of loads, and with a key of what follows an earlier payment.
+func (s *state) applyHolding(r *journal.Row) error {
+	switch {
+	case (r.Kind == journal.Voided || r.Kind == journal.Completed) && r.Key != "":
+		return s.applySequel(r)
+	case r.Kind == journal.Voided && Reason(r.Reason) == PreAuthGivesWay:
+		return s.applyGivesWay(r)
+	case r.Kind == journal.Held && Reason(r.Reason) == HeldAgain:
+		return s.applyHeldAgain(r)
+	case r.Kind == journal.Held:
+		return s.applyHeld(r)
+	case r.Kind == journal.Completed:
+		return s.applyPaidOut(r)
+	}
+	return s.applySettled(r)
 }
 
 func (s *state) transfer(r *journal.Row) error {
@@ -315,8 +350,13 @@ func (u usage) add(p *payment, sign int) usage {
 }
 
 func (s *state) applyReversal(r *journal.Row) error {
-	if r.Resolves != 0 {
+	switch {
+	case r.Resolves != 0:
 		if err := s.takeBack(r); err != nil {
+			return err
+		}
+	case r.Card != 0:
+		if err := s.applyUndone(r); err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ var help = []HelpText{
 	{"sim_days", glossary.Term{EN: "Simulated days of each world; a world makes up to 2,000 taps.", ZH: "每个环境模拟的天数；每个环境最多挥卡2,000次。"}},
 	{"sim_taps", glossary.Term{EN: "Taps to make in all.", ZH: "挥卡总次数。"}},
 	{"bench", glossary.Term{EN: "Measure the hot path, next to its baseline in the same run.", ZH: "测量热路径，并在同一次运行中与基线比较。"}},
-	{"bench_what", glossary.Term{EN: "authorize, cards, store, verify, transit, tokens, parse, cryptogram or cloud.", ZH: "authorize、cards、store、verify、transit、tokens、parse、cryptogram或cloud。"}},
+	{"bench_what", glossary.Term{EN: "authorize, cards, store, verify, transit, tokens, taps, parse, cryptogram or cloud.", ZH: "authorize、cards、store、verify、transit、tokens、taps、parse、cryptogram或cloud。"}},
 	{"bench_dir", glossary.Term{EN: "Where the stores lie; for verify, the data directory to verify.", ZH: "存储所在目录；verify时为要核对的数据目录。"}},
 	{"bench_cards", glossary.Term{EN: "Cards enrolled before the measurement.", ZH: "测量前登记的卡片数量。"}},
 	{"bench_counts", glossary.Term{EN: "Numbers of cards for bench cards. Default: 10000,1000000,10000000.", ZH: "bench cards的卡片数量。默认10000,1000000,10000000。"}},

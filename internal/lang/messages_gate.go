@@ -6,6 +6,9 @@ import "tapnet/glossary"
 var gateHelp = []HelpText{
 	{"gate", glossary.Term{EN: "A transit gate: offline, with its tap log, deny list and line to the back office.", ZH: "公交地铁闸机：脱机判定、刷卡日志、黑名单及后台通信。"}},
 	{"gate_tap", glossary.Term{EN: "Hold a card or phone to a gate.", ZH: "在闸机上刷一张卡或一部手机。"}},
+	{"gate_run", glossary.Term{EN: "Run a gate until it is told to stop: its line to the back office, and its reader when it has one.", ZH: "持续运行一台闸机：与后台的联络，以及读卡器（如有）。"}},
+	{"gate_reader", glossary.Term{EN: "Reader that cards are held to: its name, a part of it, or any. Default: none, the line alone.", ZH: "读卡器：名称、名称的一部分或any。默认没有，仅与后台联络。"}},
+	{"gate_network", glossary.Term{EN: "Data directory of a running network: the card is one of its banks'.", ZH: "正在运行的网络的数据目录：卡片由其银行发行。"}},
 	{"gate_station", glossary.Term{EN: "Number of the station.", ZH: "车站编号。"}},
 	{"gate_dir", glossary.Term{EN: "in, out, ride (one tap for a ride) or inspect.", ZH: "in（进站）、out（出站）、ride（一票制）或inspect（稽查）。"}},
 	{"gate_card", glossary.Term{EN: "Who taps: lin, wang (SM2), phone, cloud (online only) or purse.", ZH: "刷卡人：lin、wang（国密）、phone、cloud（仅联机）或purse（电子现金）。"}},
@@ -33,6 +36,9 @@ var gateExamples = map[string][]Example{
 		{"tapnet gate tap --station 12 --dir in --card wang", glossary.Term{EN: "a card with SM2 certificates", ZH: "国密卡进站"}},
 		{"tapnet gate tap --station 3 --dir ride --card purse --purse --amount 2.00", glossary.Term{EN: "electronic cash on a bus", ZH: "公交电子现金"}},
 	},
+	"gate run": {
+		{"tapnet gate run --station 1 --dir in --reader any", glossary.Term{EN: "a gate with a real reader", ZH: "带真实读卡器的闸机"}},
+	},
 	"gate bench": {
 		{"tapnet gate bench --entries 1000000", glossary.Term{EN: "a smaller list", ZH: "较小的名单"}},
 	},
@@ -46,6 +52,9 @@ var (
 	GateOpens     = glossary.Term{EN: "the gate opens: %s, station %d", ZH: "闸机开门：%s，%d站"}
 	GateLooked    = glossary.Term{EN: "inspected: %s is good", ZH: "稽查：%s有效"}
 	GateShut      = glossary.Term{EN: "The gate stays shut: %s.", ZH: "闸机不开：%s。"}
+	GateRuns      = glossary.Term{EN: "The gate %s runs.", ZH: "闸机%s运行中。"}
+	GateStopped   = glossary.Term{EN: "The gate has stopped.", ZH: "闸机已停止。"}
+	GateNoNetwork = glossary.Term{EN: "No network runs on %s.", ZH: "%s上没有正在运行的网络。"}
 	GateRider     = glossary.Term{EN: "The rider %s is not known.", ZH: "没有名为%s的乘客。"}
 	GateRiders    = glossary.Term{EN: "there are %s", ZH: "可选：%s"}
 	GateAmount    = glossary.Term{EN: "The amount is not one a gate can ask for.", ZH: "金额无效。"}

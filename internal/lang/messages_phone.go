@@ -9,6 +9,8 @@ var phoneHelp = []HelpText{
 	{"phone_add", glossary.Term{EN: "Put a token on the phone and fetch its first keys. The first one is the default.", ZH: "向手机添加令牌并获取首批密钥，第一张为默认卡。"}},
 	{"phone_add_label", glossary.Term{EN: "Name of the card, up to 16 characters.", ZH: "卡片名称，最多16个字符。"}},
 	{"phone_add_password", glossary.Term{EN: "Payment password, 6 digits; - reads it from standard input.", ZH: "支付密码，6位数字；-表示从标准输入读取。"}},
+	{"phone_add_card", glossary.Term{EN: "Card of the running network that the token stands for.", ZH: "令牌对应的卡（运行中的网络里的卡）。"}},
+	{"phone_tap_at", glossary.Term{EN: "Merchant of the running network at whose till the phone pays.", ZH: "收款商户（运行中的网络里的商户）。"}},
 	{"phone_tap", glossary.Term{EN: "Hold the phone to a terminal.", ZH: "将手机靠近终端支付。"}},
 	{"phone_tap_token", glossary.Term{EN: "Token to pay with, for this tap only. Default: the default token.", ZH: "本次支付使用的令牌，省略时用默认卡。"}},
 	{"phone_tap_verify", glossary.Term{EN: "How the holder verifies: fingerprint, password or none.", ZH: "持卡人验证方式：fingerprint（指纹）、password（密码）或none（不验证）。"}},

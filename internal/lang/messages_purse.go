@@ -6,7 +6,10 @@ import "tapnet/glossary"
 var purseHelp = []HelpText{
 	{"card_load", glossary.Term{EN: "Load the purse of a card: at a till, with the bank's script.", ZH: "电子现金圈存：在终端插卡，由发卡行脚本写卡。"}},
 	{"card_unload", glossary.Term{EN: "Take everything out of the purse, for closing the card.", ZH: "电子现金圈提（销卡前）。"}},
-	{"card_log", glossary.Term{EN: "Show what the chip remembers: payments from its purse, and loads.", ZH: "显示卡内记录：电子现金消费与圈存。"}},
+	{"card_log", glossary.Term{EN: "Show what the chip remembers: its last payments and loads.", ZH: "显示卡内记录：最近的交易与圈存。"}},
+	{"card_switch", glossary.Term{EN: "Switch a function or an application of a card off or on, as its holder wants.", ZH: "按持卡人意愿停用或启用卡片的一项功能或一个应用。"}},
+	{"card_switch_what", glossary.Term{EN: "contactless, no-pin, or the identifier of an application in hexadecimal.", ZH: "contactless（非接触）、no-pin（小额免密）或十六进制应用标识。"}},
+	{"card_switch_state", glossary.Term{EN: "on or off.", ZH: "on（启用）或off（停用）。"}},
 	{"card_lost", glossary.Term{EN: "Report a card lost: the account is blocked, the purse cannot be.", ZH: "挂失：账户止付，电子现金不可挂失。"}},
 	{"card_lost_stolen", glossary.Term{EN: "It was stolen.", ZH: "卡片被盗。"}},
 	{"card_payout", glossary.Term{EN: "Pay out a purse that was unloaded, and close the card.", ZH: "返还已圈提的余额并销卡。"}},
@@ -18,7 +21,11 @@ var purseExamples = map[string][]Example{
 		{"tapnet card load --card he --amount 50.00 --pin -", glossary.Term{EN: "from the card's own account", ZH: "从本卡账户圈存"}},
 		{"tapnet card load --card he --amount 50.00 --from wang --pin -", glossary.Term{EN: "from another card's account", ZH: "从另一张卡的账户圈存"}},
 	},
-	"card log":  {{"tapnet card log he", glossary.Term{EN: "ten payments and ten loads at most", ZH: "各不超过十笔"}}},
+	"card log": {{"tapnet card log he", glossary.Term{EN: "ten payments and ten loads at most", ZH: "各不超过十笔"}}},
+	"card switch": {
+		{"tapnet card switch lin no-pin off", glossary.Term{EN: "every payment needs the PIN", ZH: "每笔交易均须密码"}},
+		{"tapnet card switch ride F07461706E657401 off", glossary.Term{EN: "the operator's application; the rest of the card stays", ZH: "停用合作方应用，其余不变"}},
+	},
 	"card lost": {{"tapnet card lost he", glossary.Term{EN: "says what is safe and what is not", ZH: "说明哪些资金安全、哪些不安全"}}},
 }
 
@@ -27,8 +34,12 @@ var (
 	PurseHolds    = glossary.Term{EN: "purse of %s: %s", ZH: "%s的电子现金：%s"}
 	PurseNone     = glossary.Term{EN: "%s has no electronic cash", ZH: "%s没有电子现金"}
 	PurseLoads    = glossary.Term{EN: "loads", ZH: "圈存记录"}
-	PursePayments = glossary.Term{EN: "payments", ZH: "消费记录"}
+	PursePayments = glossary.Term{EN: "payments", ZH: "交易记录"}
 	PurseNothing  = glossary.Term{EN: "none", ZH: "无"}
+	SwitchIsOn    = glossary.Term{EN: "%s: %s is on", ZH: "%s：%s已启用"}
+	SwitchIsOff   = glossary.Term{EN: "%s: %s is off", ZH: "%s：%s已停用"}
+	SwitchNot     = glossary.Term{EN: "%s: nothing was switched", ZH: "%s：未作更改"}
+	SwitchNext    = glossary.Term{EN: "tapnet card switch --help", ZH: "tapnet card switch --help"}
 	LossBlocked   = glossary.Term{EN: "%s %s: the account is blocked", ZH: "%s %s：账户已止付"}
 	LossRefused   = glossary.Term{EN: "%s was not reported", ZH: "%s未能挂失"}
 	LossAtRisk    = glossary.Term{EN: "at most %s can still be spent from the chip", ZH: "卡内最多仍有%s可被使用"}

@@ -11,6 +11,8 @@ var (
 	TokenSuspenders = glossary.Term{EN: "A token pays only while nobody of these suspends it: %s", ZH: "以下任何一方暂停时令牌不可支付：%s"}
 	TokenReasons    = glossary.Term{EN: "Why a token is resolved or refused, in the order of the rules", ZH: "令牌解析或拒绝的原因（按规则顺序）"}
 	BenchTokens     = glossary.Term{EN: "tokens", ZH: "令牌数"}
+	BenchPlainCard  = glossary.Term{EN: "%d cards, plain", ZH: "%d张实体卡"}
+	BenchTokenTap   = glossary.Term{EN: "%d tokens", ZH: "%d个令牌"}
 	BenchFill       = glossary.Term{EN: "filled in", ZH: "填充用时"}
 	BenchFilling    = glossary.Term{EN: "filling a vault with %s tokens …", ZH: "正在向保管库写入%s个令牌……"}
 )

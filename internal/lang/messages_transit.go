@@ -5,6 +5,7 @@ import "tapnet/glossary"
 // transitHelp is the help of the commands of a transit operator.
 var transitHelp = []HelpText{
 	{"transit", glossary.Term{EN: "The back office of a transit operator: taps in, charges, debts and the deny list out.", ZH: "公交地铁后台：接收刷卡记录，产生扣款、欠费与黑名单。"}},
+	{"verify_network", glossary.Term{EN: "With the directory of a transit operator: the data directory of the network whose acquirer pays it.", ZH: "核对公交运营方目录时：向其付款的收单行所在网络的数据目录。"}},
 	{"transit_serve", glossary.Term{EN: "Run the office until it is told to stop.", ZH: "持续运行后台，直到收到停止信号。"}},
 	{"transit_config", glossary.Term{EN: "Description of the operator, a TOML file. Default: the city that comes with the program.", ZH: "运营方描述（TOML文件），默认为程序自带的城市。"}},
 	{"transit_listen", glossary.Term{EN: "Where the interface listens. Default: what the description says.", ZH: "接口监听地址，默认按描述文件。"}},
@@ -94,4 +95,12 @@ var (
 		EN: "%s taps of %s riders durable at %s a second; the day closed in %s, %s bills; started again in %s, the same to the last byte: %t.",
 		ZH: "%s 次刷卡（%s 位乘客）持久化，每秒 %s 次；日结 %s，%s 张账单；重启 %s，状态逐字节一致：%t。",
 	}
+)
+
+// verify of a transit operator.
+var (
+	VerifyTransitAll = glossary.Term{EN: "%s taps of %s credentials at %s devices, %s bills, %s requests; %s of them held against the acquirer's journal",
+		ZH: "%[3]s台设备、%[2]s个凭证共%[1]s次刷卡，%[4]s张账单，%[5]s笔请求；其中%[6]s笔已与收单行日志核对"}
+	VerifyTransitClean = glossary.Term{EN: "Nothing is wrong: %s rows.", ZH: "全部正确：%s行。"}
+	VerifyTransitFound = glossary.Term{EN: "Findings: %s, in %s rows.", ZH: "发现%s处问题，共%s行。"}
 )

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"tapnet/glossary"
+	"tapnet/internal/issuer"
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
 	"tapnet/internal/pos"
@@ -208,7 +209,7 @@ func (w *world) checkReceipts() {
 			byTrace[p.row.Key[len(t.name):len(t.name)+12]] = p
 		}
 		for _, s := range t.sales {
-			if !s.over || s.receipt.STAN == 0 || s.loads() {
+			if !s.over || s.receipt.STAN == 0 || s.loads() || s.verb == pos.VerbBalance {
 				continue
 			}
 			approved := s.receipt.End == pos.ApprovedOnline || s.receipt.End == pos.ApprovedOffline
@@ -241,6 +242,9 @@ func (w *world) standings() map[string]*standing {
 		for i := range rows {
 			switch r := &rows[i]; r.Kind {
 			case journal.Approved, journal.Uploaded:
+				if r.Reason == preAuthReason {
+					continue // package verify follows what becomes of it
+				}
 				all[r.Key] = &standing{issuer: n, row: r}
 				bySeq[r.Seq] = r.Key
 			case journal.Reversed:
@@ -250,6 +254,9 @@ func (w *world) standings() map[string]*standing {
 	}
 	return all
 }
+
+// preAuthReason is the reason of an issuer's row that holds money for a pre-authorization.
+const preAuthReason = uint16(issuer.PreAuthHeld)
 
 // uploadBusiness is the highest number by which an acquirer's row says that a merchant is paid: a sale is 0, an offline sale 1.
 const uploadBusiness = 1

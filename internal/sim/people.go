@@ -195,7 +195,12 @@ func (w *world) capture(m unionpay.Message) {
 	if !ok || w.faults.Replay == 0 {
 		return
 	}
+	if request.ICC.Len() == 0 || request.Amount.IsZero() {
+		return // no chip data to send again
+	}
 	stolen := *request
+	stolen.Authorization, stolen.Advice, stolen.Original = false, false, nil
+	stolen.Processing, stolen.Condition = unionpay.ProcessingSale, unionpay.ConditionNormal
 	stolen.PINBlock, stolen.PINCapture, stolen.Security = nil, "", ""
 	stolen.EntryMode = unionpay.NewEntryMode(unionpay.EntryContactless, false)
 	stolen.Info.MessageType, stolen.Reserved = unionpay.KindSale, ""

@@ -466,7 +466,7 @@ func plantsForCells() []planted {
 				c.Data[2] = 3
 			}
 		}})}), Rough(), true},
-		{"balances-from-rows", "a redo that applies twice", in(verify.Issuer, bug{archive: through(cracked{change: func(c *journal.Cell) {
+		{"cells-from-rows", "a redo that applies twice", in(verify.Issuer, bug{archive: through(cracked{change: func(c *journal.Cell) {
 			if c.ID == bankCell {
 				bankSums(c, func(sums []uint64) { sums[4] = 0 })
 			}
@@ -483,19 +483,26 @@ func plantsForCells() []planted {
 // plantedTaps is within how many taps each planted bug must be found.
 const plantedTaps = 1_000
 
+// plantedSeeds is how many worlds a planted bug may hide in.
+const plantedSeeds = 6
+
 func TestPlantedBugsAreFound(t *testing.T) {
 	found := map[string]bool{}
 	for _, p := range plants() {
 		t.Run(p.law+": "+p.bug, func(t *testing.T) {
 			p.hooks.steady, p.hooks.whole = true, !p.small
-			r, err := Run(context.Background(), Options{Seed: 11, Taps: plantedTaps, Faults: p.faults, hooks: p.hooks})
-			if err != nil {
-				t.Fatal(err)
-			}
 			var names []string
-			for _, f := range r.Findings {
-				names = append(names, f.Name)
-				found[f.Name] = true
+			var r Report
+			for seed := uint64(11); seed < 11+plantedSeeds && !slices.Contains(names, p.law); seed++ { // another law may notice it first
+				var err error
+				if r, err = Run(context.Background(), Options{Seed: seed, Taps: plantedTaps, Faults: p.faults, hooks: p.hooks}); err != nil {
+					t.Fatal(err)
+				}
+				names = nil
+				for _, f := range r.Findings {
+					names = append(names, f.Name)
+					found[f.Name] = true
+				}
 			}
 			if !slices.Contains(names, p.law) {
 				t.Fatalf("found %v, want %s; %+v", r.Findings, p.law, r.Counts)

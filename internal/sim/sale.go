@@ -25,6 +25,7 @@ type till struct {
 	ended      uint64 // the sale whose end the core told last
 	sales      []*sale
 	lastCash   *cashLoad
+	past       []pastSale // what a merchant may go on with
 }
 
 // begin connects the core of a new life to its cashier.
@@ -236,6 +237,9 @@ func (w *world) somebody() {
 	if w.random.IntN(thousand) < settleShare {
 		w.settleBatch()
 	}
+	if w.random.IntN(thousand) < afterShare {
+		w.goOn()
+	}
 	t, h := w.freeTill(), w.freeHolder()
 	if t == nil || h == nil {
 		return
@@ -277,6 +281,7 @@ func (s *sale) run() {
 		w.counts.Ends["interrupted"]++
 	case err == nil:
 		s.over = true
+		t.remember(receipt)
 		w.counts.Ends[endName(receipt.End)]++
 		if s.verb != 0 && receipt.End == pos.ApprovedOnline {
 			w.counts.Verbs[s.verb]++

@@ -39,6 +39,12 @@ func (w *world) contactApplications(offline bool) []contact.Application {
 // errandOf draws what somebody does: a tap, or something with the card in the slot.
 func (w *world) errandOf(t *till, h *holder) pos.Verb {
 	draw := w.random.IntN(thousand)
+	switch {
+	case draw >= thousand-preAuthShare:
+		return pos.VerbPreAuth
+	case draw >= thousand-preAuthShare-balanceShare:
+		return pos.VerbBalance
+	}
 	if h.personal.Image.Applications[0].Contact == nil || draw >= slotShare+loadShare {
 		return 0 // a tap
 	}
@@ -55,7 +61,9 @@ func (w *world) errandOf(t *till, h *holder) pos.Verb {
 }
 
 // loads reports whether the errand is about the purse.
-func (s *sale) loads() bool { return s.verb != 0 && s.verb != pos.VerbSale }
+func (s *sale) loads() bool {
+	return s.verb != 0 && s.verb != pos.VerbSale && s.verb != pos.VerbPreAuth && s.verb != pos.VerbBalance
+}
 
 // insert does the errand with the card in the slot.
 func (s *sale) insert(sale pos.Sale) (pos.Receipt, error) {
@@ -68,6 +76,9 @@ func (s *sale) insert(sale pos.Sale) (pos.Receipt, error) {
 			how.Original = pos.Original{Trace: last.trace}
 			s.minor, s.holder = last.minor, last.holder
 		}
+	}
+	if s.verb == pos.VerbPreAuth || s.verb == pos.VerbBalance {
+		return s.other(sale)
 	}
 	with := pos.Presented{Entry: receipt.Contact, Reader: s.slot(s.holder)}
 	if !s.loads() {

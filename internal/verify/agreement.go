@@ -87,7 +87,7 @@ func claims(stories []*story) map[string]claim {
 	for _, s := range stories {
 		for _, p := range s.payments {
 			if (p.hold != 0 || p.posted) && p.sign != 0 {
-				out[p.network] = claim{p.amount * p.sign, p.currency, p.posted}
+				out[p.network] = claim{p.amount * p.sign, p.currency, p.posted && !p.loose}
 			}
 		}
 	}

@@ -14,13 +14,18 @@ type bank struct {
 	touched *holder  // the card that the row being looked at has changed
 	beside  *holder  // another one whose money it moved
 	loads   map[uint64]heldLoad
-	scheme  sums // the bank's own accounts
+	chains  map[uint64]*chain    // what became of payments that something followed, by their row
+	sequels map[uint64]*followed // what followed, by its row, until it is undone
+	due     []dueMark            // rows that must come next
+	again   uint64               // the row that held the money of a pre-authorization again
+	undoing *chain               // whose
+	scheme  sums                 // the bank's own accounts
 	funding sums
 	cells   *cells
 }
 
 func newBank() *bank {
-	return &bank{cards: map[int64]*holder{}, loads: map[uint64]heldLoad{}, cells: &cells{}}
+	return &bank{chains: map[uint64]*chain{}, sequels: map[uint64]*followed{}, cards: map[int64]*holder{}, loads: map[uint64]heldLoad{}, cells: &cells{}}
 }
 
 // standing is a card's standing at the bank, in the issuer's numbers.
@@ -350,6 +355,9 @@ func (m *member) pay(h *holder, r *journal.Row) {
 		return
 	}
 	m.hold(h, r.Amount, r.Seq)
+	if r.Reason == reasonPreAuth {
+		m.held -= r.Amount // no claim of anybody's yet
+	}
 }
 
 // hold holds money on a card's account, or lets go of it when the amount is below zero.

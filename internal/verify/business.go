@@ -17,7 +17,14 @@ const (
 	businessLoadCashVoid
 	businessUnload
 	businessBalance
-	lastBusiness = businessBalance
+	businessVoid
+	businessSaleRefund
+	businessPreAuth
+	businessPreAuthVoid
+	businessCompletion
+	businessCompletionNote
+	businessCompletionVoid
+	lastBusiness = businessCompletionVoid
 )
 
 // The acquirer's chart of accounts: merchants' accounts, and behind them what merchants owe for cash they took.
@@ -39,11 +46,13 @@ func moneyOf(business uint16, approved bool, r *journal.Row) (en, zh string) {
 	fits := r.Debit == 0 && r.Credit == 0 && r.Phase == ledger.Single
 	if approved {
 		switch business {
-		case businessSale:
+		case businessSale, businessCompletion:
 			fits = r.Debit == scheme && isMerchant(r.Credit) && r.Phase == ledger.Pending
-		case businessOffline:
+		case businessOffline, businessCompletionNote:
 			fits = r.Debit == scheme && isMerchant(r.Credit) && r.Phase == ledger.Single
-		case businessRefund:
+		case businessVoid, businessCompletionVoid:
+			fits = isMerchant(r.Debit) && r.Credit == scheme && r.Phase == ledger.Pending
+		case businessRefund, businessSaleRefund:
 			fits = isMerchant(r.Debit) && r.Credit == scheme && r.Phase == ledger.Single
 		case businessLoadCash:
 			fits = isCash(r.Debit) && r.Credit == scheme && r.Phase == ledger.Pending

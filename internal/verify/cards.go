@@ -67,7 +67,8 @@ func (c cards) take(r *journal.Row) *cardInfo {
 
 // decision reads the note of an issuer's Approved, Declined and Uploaded rows: a byte of flags and the PIN tries left.
 func decision(r *journal.Row) (pinGiven bool, tries int, ok bool) {
-	if len(r.Note) < 2 || len(r.Note) > 2 && r.Kind != journal.Held {
+	if len(r.Note) < 2 || len(r.Note) > 2 && r.Kind != journal.Held && r.Kind != journal.Noted && r.Kind != journal.Refunded && r.Kind != journal.Voided &&
+		r.Kind != journal.Completed {
 		return false, 0, false
 	}
 	return r.Note[0]&1 != 0, int(r.Note[1]), true
@@ -88,7 +89,7 @@ func checkCounters(s *Snapshot) (bool, glossary.Term) {
 		seen := map[use]uint64{}
 		for i := range m.Rows {
 			r := &m.Rows[i]
-			if !honoured(r) {
+			if !honoured(r) || byToken(r) {
 				continue
 			}
 			u := use{r.Card, r.ATC}
@@ -134,7 +135,7 @@ func checkPINTries(s *Snapshot) (bool, glossary.Term) {
 			if c != nil && (c.tries < 0 || c.tries > pinTriesMax) {
 				return bad("%s %s: row %d leaves %d PIN tries", "%s %s：第%d行后剩余密码次数为%d", m.Role, m.Name, r.Seq, c.tries)
 			}
-			if c == nil || r.Kind != journal.Approved && r.Kind != journal.Declined && r.Kind != journal.Held {
+			if c == nil || r.Kind != journal.Approved && r.Kind != journal.Declined && r.Kind != journal.Held && (r.Kind != journal.Noted || r.Reason != reasonBalance) {
 				continue
 			}
 			pinGiven, tries, ok := decision(r)
@@ -170,6 +171,29 @@ func (d *day) add(r *journal.Row, sign int64) {
 	}
 }
 
+func (d *day) shift(s shift, sign int64) {
+	if s.minor == 0 {
+		return
+	}
+	d.minor, d.count = d.minor+sign*s.minor, d.count+int(sign)
+	if s.noPIN {
+		d.noPINMinor += sign * s.minor
+	}
+}
+
+// shifts are what a row that follows an earlier payment gives back of the limits used, and what it uses itself.
+func shifts(r *journal.Row) (given, own shift) {
+	const flags = 2
+	if r.Key == "" || len(r.Note) < flags {
+		return given, own
+	}
+	given, _, _ = readShift(r.Note[flags:])
+	if r.Kind == journal.Completed {
+		own = shift{r.BusinessDate, given.noPIN, r.Amount}
+	}
+	return given, own
+}
+
 // beyond reports whether an approval of amount that makes the day what it is breaks a limit.
 func (l limits) beyond(d *day, r *journal.Row) bool {
 	return l.TapMinor > 0 && r.Amount > l.TapMinor || l.DayMinor > 0 && d.minor > l.DayMinor || l.DayCount > 0 && d.count > l.DayCount ||
@@ -188,7 +212,28 @@ func checkLimits(s *Snapshot) (bool, glossary.Term) {
 			r := &m.Rows[i]
 			cards.take(r)
 			switch r.Kind {
+			case journal.Refunded, journal.Voided, journal.Completed:
+				given, own := shifts(r)
+				for _, s := range [...]struct {
+					shift
+					sign int64
+				}{{given, -1}, {own, 1}} {
+					if d := days[key{r.Card, s.date}]; d != nil {
+						d.shift(s.shift, s.sign)
+					}
+				}
 			case journal.Reversed:
+				if given, rest, ok := readShift(r.Answer); ok && r.Resolves == 0 {
+					own, _, _ := readShift(rest)
+					for _, s := range [...]struct {
+						shift
+						sign int64
+					}{{given, 1}, {own, -1}} {
+						if d := days[key{r.Card, s.date}]; d != nil {
+							d.shift(s.shift, s.sign)
+						}
+					}
+				}
 				if original := rows[r.Resolves]; original != nil {
 					days[key{original.Card, original.BusinessDate}].add(original, -1)
 				}

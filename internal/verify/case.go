@@ -52,11 +52,20 @@ type side struct {
 	upload   bool
 	hold     bool
 	posted   bool
-	disputed bool // the chip said otherwise than the terminal
-	pin      bool // a PIN was given
-	passed   bool // a reversal went on to the next member
-	answered bool // by the next member, not by a time-out
-	parked   bool // restored from marks: what its rows say was compared before
+	disputed bool   // the chip said otherwise than the terminal
+	pin      bool   // a PIN was given
+	passed   bool   // a reversal went on to the next member
+	verb     byte   // at a till
+	dialogue bool   // there: the card has the last word
+	of       uint64 // batch and trace number of what it follows, where the member says so
+	either   bool   // an issuer's row that does not say whether it was told or asked
+	answered bool   // by the next member, not by a time-out
+	parked   bool   // restored from marks: what its rows say was compared before
+}
+
+// head takes in what a till's row says in clear.
+func (s *side) head(h heading) {
+	s.verb, s.dialogue, s.of, s.business = h.verb, h.dialogue, h.of, tillVerbs[h.verb].business
 }
 
 func (s *side) known() bool { return s.begin != 0 || s.undo != 0 }
@@ -206,7 +215,7 @@ func (a *auditor) park(p *payCase) {
 
 // refusedPurse is the money of an offline payment that was refused: a chip gave it away, or somebody forged a payment.
 func (p *payCase) refusedPurse() int64 {
-	if t := &p.sides[theTills]; t.upload && t.business != businessLastWord && t.state == isDeclined {
+	if t := &p.sides[theTills]; t.upload && t.business == businessOffline && t.state == isDeclined {
 		return t.amount
 	}
 	return 0
@@ -231,6 +240,12 @@ func (s *side) mark() {
 // row reads one row again; nil when it is not there or not among those that were verified so far.
 func (m *member) row(seq uint64) *journal.Row {
 	if seq == 0 || seq > m.last {
+		return nil
+	}
+	if m.rows != nil {
+		if seq <= uint64(len(m.rows)) && m.rows[seq-1].Seq == seq {
+			return &m.rows[seq-1]
+		}
 		return nil
 	}
 	reader := m.lookups()
@@ -314,9 +329,17 @@ func (a *auditor) restore(p *payCase, m *member, r *journal.Row) {
 		_, p.to, _ = parties(r.Note)
 		s.business = businessOfSwitch(r)
 	case theAcquirers:
-		s.business = r.Reason
+		s.business, s.of = r.Reason, traceIn(string(r.Answer))
+	case theTills:
+		if h, ok := headingOf(r); ok {
+			s.head(h)
+		}
 	case theIssuers:
-		s.pin, _, _ = decision(r)
+		s.pin = verified(r)
+		if r.Reason == reasonPreAuth {
+			s.business = businessPreAuth
+		}
+		s.either = r.Kind == journal.Completed
 	}
 }
 
@@ -356,7 +379,7 @@ func begins(at role, kind journal.Kind) bool {
 		return at == theTills
 	case journal.Noted:
 		return at == theTills
-	case journal.Approved, journal.Uploaded, journal.Held, journal.Refunded:
+	case journal.Approved, journal.Uploaded, journal.Held, journal.Refunded, journal.Voided, journal.Completed:
 		return at == theIssuers
 	}
 	return false

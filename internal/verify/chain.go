@@ -62,7 +62,9 @@ func networkKey(m *Member, r *journal.Row) string {
 		return r.Payment
 	case m.Role == Switch && (r.Kind == journal.Requested || r.Kind == journal.Declined):
 		return r.Key
-	case m.Role == Issuer && (r.Kind == journal.Approved || r.Kind == journal.Declined || r.Kind == journal.Uploaded):
+	case m.Role == Issuer && (r.Kind == journal.Approved || r.Kind == journal.Declined || r.Kind == journal.Uploaded ||
+		r.Key != "" && (r.Kind == journal.Refunded ||
+			r.Kind == journal.Voided || r.Kind == journal.Completed)):
 		return r.Key
 	}
 	return ""

@@ -115,7 +115,7 @@ func (a *auditor) stranded(missing int64, open doubt, list []*payCase) {
 	}
 	var kept int64
 	for _, p := range list {
-		if t := &p.sides[theTills]; t.upload && t.business == businessSale && !p.sides[theIssuers].posted && t.state != isDeclined {
+		if t := &p.sides[theTills]; t.upload && t.business == businessOffline && !p.sides[theIssuers].posted && t.state != isDeclined {
 			kept += t.amount
 		}
 	}

@@ -51,6 +51,7 @@ var answerOf = map[uint16]string{
 	reasonChipMissing: "30", reasonChipMismatch: "59", reasonCryptogram: "59", reasonNotARQC: "59", reasonNotTC: "59", reasonCounter: "59",
 	37: "14", 38: "45", 39: "57", 49: "59", 53: "55", 55: "55", 57: "55", 61: "57", 63: "61", 65: "64", 67: "25", // of loads and of payments by contact
 	reasonPINFormat: "99", reasonPINBlocked: "75", reasonPINWrong: "55", reasonNoPINOff: "55", reasonNoPINLimit: "55", reasonTapLimit: "61",
+	reasonPreAuth: "00", reasonBalance: "00", 70: "25", 71: "64", 68: "25", 69: "64",
 	reasonDayLimit: "61", reasonDayCount: "65", reasonMoney: "51", reasonPurse: "00",
 }
 
@@ -71,6 +72,11 @@ func (a *auditor) issue(m *member, r *journal.Row, j join) {
 		return
 	}
 	a.deposited(m, r)
+	m.overdue(r)
+	if isSequel(r) {
+		a.sequel(m, r, j)
+		return
+	}
 	switch r.Kind {
 	case journal.Opened:
 		same(m, r, "business_date", r.BusinessDate, m.dates.of(r.At))
@@ -78,7 +84,7 @@ func (a *auditor) issue(m *member, r *journal.Row, j join) {
 	case journal.CardChanged:
 		same(m, r, "business_date", r.BusinessDate, m.dates.of(r.At))
 		a.alter(m, r)
-	case journal.Approved, journal.Declined, journal.Uploaded:
+	case journal.Approved, journal.Declined, journal.Uploaded, journal.Noted:
 		if date := a.nearDate(m, r); date != r.BusinessDate {
 			dated := *r
 			dated.BusinessDate = date // so that one wrong date does not make the card's day wrong
@@ -87,9 +93,6 @@ func (a *auditor) issue(m *member, r *journal.Row, j join) {
 		a.decision(m, r, j)
 	case journal.Held, journal.Loaded, journal.Voided, journal.Completed, journal.Adjusted, journal.ScriptReported:
 		a.load(m, r, j)
-	case journal.Refunded, journal.Noted:
-		a.nearDate(m, r)
-		a.refund(m, r, j)
 	case journal.Reversed:
 		a.nearDate(m, r)
 		if _, load := m.bank.loads[r.Resolves]; load && r.Resolves != 0 {
@@ -144,7 +147,7 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	}
 	m.authCode(r)
 	if m.bank.touched = h; h != nil {
-		if r.Note[0]&flagLoading == 0 {
+		if r.Note[0]&(flagLoading|flagFollows) == 0 {
 			a.decideAgain(m, r, h, pinGiven)
 		}
 		if want := h.triesAfter(r, pinGiven); tries != want {
@@ -159,6 +162,9 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	if h != nil && r.Note[0]&flagSettles != 0 {
 		h.doubt = doubt{}
 	}
+	if r.Kind == journal.Noted && h != nil {
+		a.told(m, r, h)
+	}
 	m.move(r, h)
 	a.count(m, r, h, pinGiven)
 	if s == nil {
@@ -170,6 +176,11 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	switch r.Kind {
 	case journal.Approved:
 		s.state, s.hold = isApproved, true
+		if r.Reason == reasonPreAuth {
+			s.business = businessPreAuth
+		}
+	case journal.Noted:
+		s.state = isApproved
 	case journal.Uploaded:
 		s.state, s.upload, s.posted = isApproved, true, true
 	}
@@ -180,7 +191,7 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 // authCode: the code of an approval follows from its row's number; a refusal has none.
 func (m *member) authCode(r *journal.Row) {
 	answer, _ := carried(r.Answer)
-	if r.Kind == journal.Declined {
+	if r.Kind == journal.Declined || r.Kind == journal.Noted {
 		if len(answer) != 0 {
 			m.fault(r, "answer", quoted(string(answer)), wordNothing)
 		}
@@ -201,7 +212,7 @@ func (h *holder) triesAfter(r *journal.Row, pinGiven bool) int {
 		return h.tries
 	case r.Kind == journal.Declined && r.Reason == reasonPINWrong:
 		return h.tries - 1
-	case pinGiven && (r.Kind == journal.Approved || r.Reason > reasonPINWrong):
+	case pinGiven && (r.Kind == journal.Approved || r.Kind == journal.Noted || r.Reason > reasonPINWrong):
 		return pinTriesMax
 	}
 	return h.tries
@@ -271,10 +282,11 @@ func (h *holder) counterWord() glossary.Term {
 
 // firstReason goes through the rules in the order of precedence [REF 6.3].
 func (h *holder) firstReason(m *member, r *journal.Row, pinGiven bool) (reason uint16, found, limit glossary.Term) {
+	inquiry := r.Amount == 0 && r.Reason != reasonFormat
 	day, verified := h.on(r.BusinessDate), pinGiven || r.Note[0]&flagOfflinePIN != 0
 	standings := [...]uint16{standsRestricted: reasonRestricted, standsLost: reasonLost, standsStolen: reasonStolen, standsClosed: reasonClosed}
 	switch {
-	case r.Amount <= 0:
+	case r.Amount <= 0 && !inquiry:
 		return reasonFormat, number(r.Amount), fill("above zero", "大于零")
 	case h.status != standsActive && int(h.status) < len(standings):
 		return standings[h.status], fill("standing %d", "状态%d", h.status), fill("a card in good standing", "正常的卡")
@@ -282,7 +294,7 @@ func (h *holder) firstReason(m *member, r *journal.Row, pinGiven bool) (reason u
 		return reasonExpired, number(m.dates.local(r.At)), fill("before %d", "早于%d", h.expires)
 	case r.Currency != h.currency:
 		return reasonCurrency, number(r.Currency), number(h.currency)
-	case !h.rises(r.ATC):
+	case !byToken(r) && !h.rises(r.ATC):
 		return reasonCounter, number(r.ATC), h.counterWord()
 	case pinGiven && h.tries == 0:
 		return reasonPINBlocked, number(0), fill("tries left", "尚有次数")
@@ -294,6 +306,8 @@ func (h *holder) firstReason(m *member, r *journal.Row, pinGiven bool) (reason u
 		return reasonNoPINLimit, number(day.noPINMinor + r.Amount), fill("at most %d a day without PIN", "当日免密不超过%d", h.limits.NoPINDayMinor)
 	case h.limits.TapMinor > 0 && r.Amount > h.limits.TapMinor:
 		return reasonTapLimit, number(r.Amount), fill("at most %d", "不超过%d", h.limits.TapMinor)
+	case inquiry:
+		return reasonApproved, glossary.Term{}, glossary.Term{}
 	case h.limits.DayMinor > 0 && day.minor+r.Amount > h.limits.DayMinor:
 		return reasonDayLimit, number(day.minor + r.Amount), fill("at most %d a day", "当日不超过%d", h.limits.DayMinor)
 	case h.limits.DayCount > 0 && day.count >= h.limits.DayCount:
@@ -347,7 +361,7 @@ func (a *auditor) count(m *member, r *journal.Row, h *holder, pinGiven bool) {
 		m.fault(r, "note", number(r.Note[0]), wordReadable)
 	}
 	switch {
-	case r.Kind != journal.Declined && !used:
+	case r.Kind != journal.Declined && !used && !byToken(r):
 		m.fault(r, FieldCounter, fill("not spent", "未占用"), fill("spent", "已占用"))
 		used = true
 	case r.Kind == journal.Declined && used && !h.rises(r.ATC):
@@ -389,7 +403,10 @@ func (a *auditor) void(m *member, r *journal.Row, j join) {
 		s.member = m
 	}
 	_, spent := m.spent[j.payment]
+	f := m.bank.sequels[s.begin]
 	switch {
+	case s.begin != 0 && f != nil && s.member == m && r.Reason != reasonNothingHeld:
+		a.undoSequel(m, r, s, f)
 	case s.begin == 0 && s.undo == 0 && !spent:
 		m.issuerReason(r, reasonEarly)
 		a.noMoney(m, r)
@@ -402,7 +419,7 @@ func (a *auditor) void(m *member, r *journal.Row, j join) {
 	if s.undo == 0 {
 		s.undo, s.undoAt = r.Seq, r.At.UnixMicro()
 	}
-	if r.Resolves == 0 && len(r.Answer) != 0 {
+	if r.Resolves == 0 && f == nil && len(r.Answer) != 0 {
 		m.fault(r, "answer", wordSomething, wordNothing)
 	}
 	if r.Reason == reasonEarly {
@@ -434,6 +451,9 @@ func (a *auditor) voidHold(m *member, r *journal.Row, s *side) {
 		return
 	}
 	m.hold(h, -s.amount, r.Seq)
+	if s.business == businessPreAuth {
+		m.held += s.amount
+	}
 	if day := h.on(s.date); day.count > 0 {
 		day.minor, day.count = day.minor-s.amount, day.count-1
 		if !s.pin {
@@ -449,3 +469,6 @@ func packCode(code string) uint16 {
 	}
 	return uint16(code[0])<<codeHighBit | uint16(code[1])
 }
+
+// byToken tells a decision about a payment by token: its counter is not the card's.
+func byToken(r *journal.Row) bool { return len(r.Note) > 0 && r.Note[0]&flagToken != 0 && r.ATC == 0 }

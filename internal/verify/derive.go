@@ -26,6 +26,7 @@ func (s *Snapshot) derive(m *Member) *derived {
 	a.calendar = clock.Calendar{Zone: s.Calendar.Zone, CutOff: s.Calendar.CutOff}
 	a.cases.init(len(m.Rows) + 1) // nothing leaves memory
 	own := newMember(a, WorldMember{Role: Issuer, Name: m.Name})
+	own.rows = m.Rows
 	a.members = []*member{own}
 	a.enlist(own)
 	_ = own.readCells(context.Background(), memberCells{m}) // reads from memory

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tapnet/internal/clock"
+	"tapnet/internal/journal"
 	"tapnet/internal/journal/journalsql"
 	"tapnet/internal/ledger"
 )
@@ -250,6 +251,7 @@ type member struct {
 	reader  *journalsql.Reader // of the stream
 	lookup  *journalsql.Reader // of single rows, opened when it is needed
 	last    uint64             // rows up to here are verified
+	rows    []journal.Row      // of a snapshot, instead of readers
 	lost    bool               // the journal could not be read to its end
 
 	flow  flow
@@ -258,15 +260,16 @@ type member struct {
 
 	currency    uint16
 	tally       tally
-	batch       uint64            // till: the open one, zero before the first payment
-	serial      uint64            // till and acquirer: payments begun; a till's in its batch
-	notices     map[uint64]uint64 // that wait for an acknowledgement: by join, and the row
-	noticed     map[uint64]bool   // notices that the member has had, by join
-	series      series            // of trace numbers, references or authorization codes
-	institution string            // acquirer and switch: as keys write it
-	bank        *bank             // issuer
-	early       *earlyReversal    // one whose marker is still to come
-	spent       map[uint64]uint64 // keys that an early reversal has spent, by join: the reversal's row
+	batch       uint64               // till: the open one, zero before the first payment
+	sheets      map[uint64]batchSums // till: what its batches add up to, until they are settled
+	serial      uint64               // till and acquirer: payments begun; a till's in its batch
+	notices     map[uint64]uint64    // that wait for an acknowledgement: by join, and the row
+	noticed     map[uint64]bool      // notices that the member has had, by join
+	series      series               // of trace numbers, references or authorization codes
+	institution string               // acquirer and switch: as keys write it
+	bank        *bank                // issuer
+	early       *earlyReversal       // one whose marker is still to come
+	spent       map[uint64]uint64    // keys that an early reversal has spent, by join: the reversal's row
 	posted      int64
 	held        int64
 	balances    map[ledger.Account]ledger.Balance // of the member's own accounts and merchants'

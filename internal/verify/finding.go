@@ -121,6 +121,7 @@ func (w Wrong) Place() glossary.Term {
 
 var roleTerms = map[string]glossary.Term{
 	Issuer: {EN: "issuer", ZH: "发卡行"}, Switch: {EN: "switch", ZH: "交换中心"}, Acquirer: {EN: "acquirer", ZH: "收单行"}, Till: {EN: "till", ZH: "终端"},
+	Operator: {EN: "transit operator", ZH: "公交运营方"},
 }
 
 // RoleTerm names a role for people.

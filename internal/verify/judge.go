@@ -172,7 +172,15 @@ func (v *verdict) partners() {
 	if till.begin != 0 && acquirer.begin != 0 && till.upload != acquirer.upload {
 		v.add(v.begins(theAcquirers), "reason", kind(acquirer.upload), kind(till.upload), v.begins(theTills))
 	}
-	if acquirer.begin != 0 && issuer.begin != 0 && issuer.state != isDeclined && issuer.upload != acquirer.upload {
+	if till.begin != 0 && acquirer.begin != 0 && acquirer.end != 0 && !till.parked && !acquirer.parked && v.p.network != 0 {
+		if till.business != acquirer.business {
+			v.add(v.begins(theAcquirers), "reason", number(acquirer.business), number(till.business), v.begins(theTills))
+		}
+		if till.of != 0 && acquirer.of != 0 && till.of != acquirer.of {
+			v.add(v.begins(theTills), "note", number(till.of), number(acquirer.of), v.begins(theAcquirers))
+		}
+	}
+	if acquirer.begin != 0 && issuer.begin != 0 && issuer.state != isDeclined && !issuer.either && issuer.upload != acquirer.upload {
 		v.add(v.begins(theIssuers), "kind", kind(issuer.upload), kind(acquirer.upload), v.begins(theAcquirers))
 	}
 	if sw.begin == 0 || issuer.begin == 0 {
@@ -419,7 +427,7 @@ func (v *verdict) money() {
 	if v.p.flawed || len(v.wrong) > 0 || acquirer.begin == 0 || issuer.begin == 0 {
 		return // the reason has been named
 	}
-	owed, claimed := issuer.hold || issuer.posted, acquirer.hold || acquirer.posted
+	owed, claimed := issuer.hold && issuer.business != businessPreAuth || issuer.posted, acquirer.hold || acquirer.posted
 	switch {
 	case issuer.disputed: // clearing settles it: the chip proved what no terminal had told
 	case owed && !claimed:

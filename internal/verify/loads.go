@@ -26,8 +26,9 @@ const (
 	flagCounterUsed = 2
 	flagOfflinePIN  = 4
 	flagLoading     = 16
-	flagSettles     = 8 // the cryptogram has confirmed what was booked of the last load
-	knownFlags      = 31
+	flagSettles     = 8  // the cryptogram has confirmed what was booked of the last load
+	flagToken       = 32 // the network vouched for a token: no counter of the card's
+	knownFlags      = 127
 )
 
 // scriptMark begins what an answer carries for the chip, behind the authorization code.
@@ -233,39 +234,6 @@ func (a *auditor) claimOfLoad(m *member, r *journal.Row, held uint64, change fun
 		return
 	}
 	change(&p.sides[theIssuers])
-	a.settle(p)
-}
-
-// refund follows money given back for an offline payment, and the row behind it that says which one.
-func (a *auditor) refund(m *member, r *journal.Row, j join) {
-	h := m.bank.cards[r.Card]
-	if h == nil {
-		m.fault(r, "card", number(r.Card), fill("a card that was opened", "已开立的卡"))
-		return
-	}
-	m.bank.touched = h
-	if r.Kind == journal.Noted {
-		return
-	}
-	same(m, r, "debit", int64(r.Debit), issuerScheme)
-	same(m, r, "credit", int64(r.Credit), accountNumber(r.Card))
-	of := m.row(r.Linked)
-	if of == nil || of.Kind != journal.Uploaded || of.Card != r.Card || r.Amount > of.Amount {
-		m.fault(r, "linked", number(r.Linked), fill("an offline payment of the card, of at least the amount", "该卡不低于此金额的脱机交易"))
-	}
-	h.account.post(0, r.Amount, r.Seq)
-	m.bank.scheme.post(r.Amount, 0, r.Seq)
-	m.posted -= r.Amount
-	sameText(m, r, "payment", r.Payment, r.Key)
-	m.unspent(r, j.key)
-	m.authCode(r)
-	p := a.cases.begin(0, j.key)
-	if s := a.start(p, m, r, isApproved); s != nil {
-		s.code, s.upload, s.posted = packCode("00"), true, true
-		code, _ := carried(r.Answer)
-		copy(s.auth[:], code)
-		m.tally.count(s.state)
-	}
 	a.settle(p)
 }
 

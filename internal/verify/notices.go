@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"encoding/binary"
-
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
 	"tapnet/iso8583/unionpay"
@@ -10,7 +8,11 @@ import (
 
 // persists tells what an acquirer never takes back but repeats until it is answered.
 func persists(business uint16) bool {
-	return business == businessOffline || business == businessLastWord || business == businessRefund
+	switch business {
+	case businessOffline, businessLastWord, businessRefund, businessSaleRefund, businessCompletionNote:
+		return true
+	}
+	return false
 }
 
 // businessOfSwitch is what a switch's row says a payment is about: it knows only whether it is an advice.
@@ -33,9 +35,7 @@ func (a *auditor) tillCard(m *member, r *journal.Row, j join) {
 		m.batch, m.serial = m.batch+1, 0
 		return
 	case journal.BatchClosed:
-		if batch, n := binary.Uvarint(r.Note); n > 0 && batch == m.batch {
-			m.batch, m.serial = m.batch+1, 0
-		}
+		m.closes(r)
 		return
 	case journal.Completed, journal.Reversed, journal.Declined, journal.Expired:
 	default:
@@ -54,11 +54,18 @@ func (a *auditor) tillCard(m *member, r *journal.Row, j join) {
 			m.fault(r, FieldEnd, stateTerm(s.state), stateTerm(isApproved))
 			return
 		}
-		if s.business == businessSale {
+		if s.business <= businessOffline {
 			m.posted -= s.amount
 		}
 		s.state, s.end, s.endAt, s.timeSent, s.answered = isTimedOut, r.Seq, r.At.UnixMicro(), r.Seq, false
 		m.reason(r, unionpay.UnpackResponseCode(r.Reason))
+	case r.Kind == journal.Completed:
+		if s.state != isApproved || !s.dialogue {
+			m.fault(r, FieldEnd, stateTerm(s.state), fill("approved, with the card in the slot", "插卡交易已批准"))
+			return
+		}
+		a.repeats(m, r, s)
+		m.stands(r, s.verb)
 	case s.state == isOpen:
 		s.state, s.end, s.endAt = isDeclined, r.Seq, r.At.UnixMicro() // an inquiry without an answer
 	}

@@ -33,6 +33,7 @@ type payment struct {
 	business uint16 // what the acquirer says it is about
 	sign     int64  // 1: it raises what an issuer owes the scheme and the scheme an acquirer; -1: it lowers it; 0: it is between cardholder and bank
 	disputed bool   // the chip said otherwise than the terminal: to be cleared between the members
+	loose    bool   // what one member holds for it the other may have moved for good
 	passing  bool   // its money is no claim: an advice, an inquiry, a load that the chip did not take
 }
 
@@ -143,15 +144,25 @@ func (s *story) issuer(r *journal.Row) {
 	case journal.Approved:
 		p := s.begin(r, "", r.Key)
 		p.state, p.hold = approved, r.Seq
+		if r.Reason == reasonPreAuth {
+			p.sign = 0 // the merchant says later what he takes
+		}
 	case journal.Uploaded:
 		p := s.begin(r, "", r.Key)
 		p.state, p.upload, p.posted = approved, true, true
 	case journal.Held:
+		if p := s.bySeq[r.Linked]; r.Reason == reasonHeldAgain && p != nil {
+			p.hold, s.bySeq[r.Seq] = r.Seq, p
+		}
 		if r.Key != "" {
 			p := s.begin(r, "", r.Key)
 			p.state, p.hold = approved, r.Seq
 		}
 	case journal.Loaded, journal.Voided, journal.Completed:
+		if r.Key != "" {
+			p := s.begin(r, "", r.Key)
+			p.state, p.posted, p.loose = approved, r.Kind == journal.Completed, true
+		}
 		if p := s.bySeq[r.Resolves]; p != nil {
 			p.hold, p.posted = 0, r.Phase == ledger.Post
 			p.disputed = p.disputed || r.Reason == reasonLoadProven || r.Reason == reasonLoadDisproven
@@ -162,10 +173,18 @@ func (s *story) issuer(r *journal.Row) {
 		}
 	case journal.Refunded:
 		p := s.begin(r, "", r.Key)
-		p.state, p.posted = approved, true
+		p.state, p.posted, p.loose = approved, true, r.Reason != reasonRefund
+	case journal.Noted:
+		if r.Reason == reasonBalance {
+			s.begin(r, "", r.Key).state = approved
+		}
 	case journal.Declined:
 		s.begin(r, "", r.Key).state = declined
 	case journal.Reversed:
+		if p := s.bySeq[r.Linked]; r.Resolves == 0 && r.Linked != 0 && p != nil {
+			p.state, p.posted = reversed, false // what followed an earlier payment is undone
+			return
+		}
 		if r.Resolves == 0 {
 			if p := s.byNetwork[string(r.Note)]; p != nil && p.hold != 0 {
 				s.fail(r, "it reverses a payment and leaves its hold", "冲正后冻结未解除")
@@ -222,7 +241,8 @@ func (s *story) acquirer(r *journal.Row) {
 	case journal.Requested:
 		p := s.begin(r, r.Key, r.Payment)
 		p.business, p.upload, p.passing = r.Reason, r.Reason == businessOffline, r.Reason == businessLastWord || r.Reason == businessBalance
-		p.upload = p.upload || r.Reason == businessLastWord || r.Reason == businessRefund
+		p.upload = p.upload || persists(r.Reason)
+		p.loose = r.Reason >= businessVoid
 	case journal.Declined:
 		s.begin(r, r.Key, "").state = declined
 	case journal.Answered:

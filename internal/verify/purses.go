@@ -10,7 +10,7 @@ import (
 func (n network) onTheWay() (kept, refused int64) {
 	for _, story := range n.tills {
 		for _, p := range story.payments {
-			if !p.upload {
+			if !p.upload || p.passing {
 				continue
 			}
 			switch booked := n.booked(p); {

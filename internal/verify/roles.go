@@ -35,7 +35,10 @@ func (a *auditor) till(m *member, r *journal.Row, j join) {
 			s.answered, s.rrn = true, a.hash(r.RRN)
 		}
 		m.tally.count(s.state)
-		if s.state == isApproved && s.business == businessSale {
+		if s.state == isApproved && !s.dialogue {
+			m.stands(r, s.verb)
+		}
+		if s.state == isApproved && s.business <= businessOffline {
 			m.posted += s.amount
 		}
 	case journal.TimedOut:
@@ -72,7 +75,7 @@ func (a *auditor) sell(m *member, r *journal.Row, j join) {
 	case journal.Cleared:
 		class = classSettlement
 	}
-	keyed := m.terminalKey(r, r.Key, class)
+	keyed, head := m.terminalKey(r, r.Key, class), m.headed(r)
 	if keyed {
 		batch, _ := digits(r.Key[batchAt:terminalSTANAt])
 		if m.batch == 0 {
@@ -93,6 +96,7 @@ func (a *auditor) sell(m *member, r *journal.Row, j join) {
 		m.notices[j.key], m.noticed[j.key] = r.Seq, true
 		return
 	case journal.Cleared:
+		m.sheet(r, head.rest)
 		return
 	}
 	if r.Amount < 0 {
@@ -101,12 +105,7 @@ func (a *auditor) sell(m *member, r *journal.Row, j join) {
 	p := a.cases.begin(j.key, 0)
 	if s := a.start(p, m, r, isOpen); s != nil {
 		s.upload = r.Kind == journal.Queued || r.Kind == journal.Advised
-		switch r.Kind {
-		case journal.Advised:
-			s.business = businessLastWord
-		case journal.Noted:
-			s.business = businessBalance
-		}
+		s.head(head)
 	}
 }
 
@@ -157,7 +156,7 @@ func (a *auditor) accept(m *member, r *journal.Row, j join) {
 		m.tally.declined++
 		return
 	}
-	if r.Amount <= 0 {
+	if r.Amount < 0 || r.Amount == 0 && r.Reason != businessBalance {
 		m.fault(r, "amount", number(r.Amount), fill("above zero", "大于零"))
 	}
 	if r.Reason > lastBusiness {
@@ -172,7 +171,7 @@ func (a *auditor) accept(m *member, r *journal.Row, j join) {
 	}
 	p := a.cases.begin(j.key, j.payment)
 	if s := a.start(p, m, r, isOpen); s != nil {
-		s.business, s.upload = r.Reason, persists(r.Reason)
+		s.business, s.upload, s.of = r.Reason, persists(r.Reason), traceIn(string(r.Answer))
 	}
 }
 
@@ -323,7 +322,7 @@ const acquirerScheme int64 = 1
 func (a *auditor) takeBack(m *member, r *journal.Row, j join) {
 	original := string(r.Note)
 	if m.terminalKey(r, r.Key, classReversal) && (len(original) != len(r.Key) || original[:len(original)-1] != r.Key[:len(r.Key)-1] ||
-		original[len(original)-1] != classPayment) {
+		!isPaymentClass(original[len(original)-1])) {
 		m.fault(r, "note", quoted(original), quoted(r.Key[:len(r.Key)-1]+string(rune(classPayment))))
 	}
 	key := a.join(original)
@@ -384,7 +383,11 @@ func (a *auditor) undoClaim(m *member, r *journal.Row, s *side) {
 		m.cash(r, s)
 		return
 	}
-	m.release(r, s.amount, acquirerScheme, int64(a.merchant[r.Terminal]))
+	debit, credit := acquirerScheme, int64(a.merchant[r.Terminal])
+	if s.business == businessVoid || s.business == businessCompletionVoid {
+		debit, credit = credit, debit
+	}
+	m.release(r, s.amount, debit, credit)
 }
 
 // release is a row that ends a hold without payment.
@@ -396,6 +399,9 @@ func (m *member) release(r *journal.Row, amount, debit, credit int64) {
 	same(m, r, "debit", int64(r.Debit), debit)
 	same(m, r, "credit", int64(r.Credit), credit)
 	m.book(ledger.Account(debit), ledger.Account(credit), -amount, 0)
+	if credit == acquirerScheme {
+		amount = -amount
+	}
 	m.held -= amount
 }
 

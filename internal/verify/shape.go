@@ -63,15 +63,16 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 		journal.BatchClosed:      {hasLinked | hasPayment | hasDevice | hasNote, hasReason},
 		journal.BatchOpened:      {hasTerminal, 0},
 		journal.ParameterChanged: {hasTerminal | hasNote, hasKey},
-		journal.Answered:         {hasLinked | hasPayment | hasReason | hasAnswer | hasDevice | hasSum, hasRRN | hasATC},
+		journal.Answered:         {hasLinked | hasPayment | hasReason | hasAnswer | hasDevice | hasCurrency, hasAmount | hasRRN | hasATC},
 		journal.TimedOut:         {hasLinked | hasPayment | hasReason | hasDevice | hasSum, hasATC},
 		journal.Acknowledged:     {hasLinked | hasPayment | hasReason | hasDevice, hasRRN | hasATC | hasSum},
 	},
 	theAcquirers: {
-		journal.Requested: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasSum | hasNote, hasATC | hasReason | hasAnswer},
+		journal.Requested: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCurrency | hasNote, hasAmount | hasATC | hasReason | hasAnswer},
 		journal.Declined:  {hasKey | hasContent | hasRRN | hasDevice | hasReason | hasAnswer, hasATC | hasSum},
-		journal.Answered:  {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasMoney | hasPhase | hasKey | hasResolves | hasNote},
-		journal.TimedOut:  {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasKey},
+		journal.Answered: {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasCurrency,
+			hasAmount | hasMoney | hasPhase | hasKey | hasResolves | hasNote},
+		journal.TimedOut: {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasCurrency, hasAmount | hasKey},
 		journal.Reversed: {hasKey | hasContent | hasNote | hasDevice,
 			hasReason | hasRRN | hasPayment | hasLinked | hasSum | hasMoney | hasPhase | hasResolves | hasAnswer},
 		journal.ScriptReported: {hasKey | hasContent | hasPayment | hasDevice | hasNote,
@@ -85,11 +86,11 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 		journal.Acknowledged:     {hasLinked | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
 	},
 	theSwitches: {
-		journal.Requested:      {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasSum | hasNote, hasReason},
+		journal.Requested:      {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCurrency | hasNote, hasAmount | hasReason | hasAnswer},
 		journal.ScriptReported: {hasKey | hasContent | hasNote, hasPayment | hasRRN | hasDevice | hasSum},
-		journal.Declined:       {hasKey | hasContent | hasPayment | hasReason | hasAnswer, hasRRN | hasDevice | hasSum},
-		journal.Answered:       {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, hasKey},
-		journal.TimedOut:       {hasLinked | hasKey | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasSum, 0},
+		journal.Declined:       {hasKey | hasContent | hasPayment | hasReason | hasAnswer, hasRRN | hasDevice | hasSum | hasNote},
+		journal.Answered:       {hasLinked | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasCurrency, hasAmount | hasKey},
+		journal.TimedOut:       {hasLinked | hasKey | hasPayment | hasReason | hasAnswer | hasRRN | hasDevice | hasCurrency, hasAmount},
 		journal.Reversed:       {hasKey | hasContent | hasPayment | hasNote, hasReason | hasRRN | hasDevice | hasSum},
 		journal.Refused:        markerShape,
 		journal.Acknowledged:   {hasLinked | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
@@ -99,24 +100,29 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 		journal.Posted:      {hasCard | hasMoney | hasSum | hasLinked, 0},
 		journal.CardChanged: {hasCard | hasNote, 0},
 		journal.Approved: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasPhase | hasAnswer | hasNote,
-			hasATC},
+			hasATC | hasReason},
 		journal.Declined: {hasKey | hasContent | hasPayment | hasReason | hasNote, hasRRN | hasDevice | hasCard | hasATC | hasSum | hasAnswer},
-		journal.Held: {hasPayment | hasCard | hasATC | hasSum | hasMoney | hasPhase | hasReason | hasNote,
-			hasKey | hasContent | hasRRN | hasDevice | hasAnswer | hasLinked},
+		journal.Held: {hasPayment | hasCard | hasSum | hasMoney | hasPhase | hasReason | hasNote,
+			hasATC | hasKey | hasContent | hasRRN | hasDevice | hasAnswer | hasLinked},
 		journal.Loaded:         {hasCard | hasATC | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason, 0},
-		journal.Voided:         {hasCard | hasATC | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason, 0},
+		journal.Voided:         {hasCard | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason, hasATC | hasPayment},
 		journal.Completed:      {hasCard | hasATC | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason | hasNote, 0},
 		journal.Adjusted:       {hasCard | hasATC | hasSum | hasMoney | hasLinked | hasReason, 0},
 		journal.ScriptReported: {hasCard | hasATC | hasNote, hasReason | hasLinked},
 		journal.Uploaded: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasReason | hasAnswer | hasNote,
 			hasATC},
 		journal.Reversed: {hasKey | hasContent | hasPayment | hasNote | hasReason,
-			hasRRN | hasDevice | hasCard | hasPhase | hasResolves | hasMoney | hasSum | hasAnswer},
+			hasRRN | hasDevice | hasCard | hasPhase | hasResolves | hasMoney | hasSum | hasAnswer | hasLinked},
 		journal.Refunded: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasReason | hasAnswer | hasNote | hasLinked, 0},
-		journal.Noted:    {hasKey | hasPayment | hasLinked | hasCard, 0},
-		journal.Refused:  {hasContent | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
+		journal.Noted: {hasKey | hasPayment | hasCard,
+			hasLinked | hasReason | hasAmount | hasNote | hasContent | hasRRN | hasDevice | hasCurrency | hasATC | hasAnswer},
+		journal.Refused: {hasContent | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
 	},
 }
+
+// sequelShape is a row of an issuer that follows an earlier payment under a key of its own.
+var sequelShape = shape{hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasReason | hasAnswer | hasNote | hasLinked,
+	hasMoney | hasPhase | hasResolves}
 
 // markerShape is a Refused row behind an early reversal.
 var markerShape = shape{hasKey | hasPayment | hasReason | hasLinked, 0}
@@ -159,6 +165,9 @@ func (m *member) shaped(r *journal.Row) bool {
 	}
 	if m.isMarker(r) {
 		s = markerShape
+	}
+	if m.role == theIssuers && r.Key != "" && (r.Kind == journal.Voided || r.Kind == journal.Completed) {
+		s = sequelShape
 	}
 	found := has(r)
 	for odd := found &^ (s.must | s.may); odd != 0; odd &= odd - 1 {

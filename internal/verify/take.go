@@ -319,23 +319,24 @@ func digits(s string) (n uint64, ok bool) {
 // Layout of the keys between terminal and acquirer: terminal 8, batch 6, trace number 6, class 1; and between institutions: time 10, trace
 // number 6, acquirer 11, forwarder 11, class 1.
 const (
-	terminalKeyChars = 21
-	batchAt          = 8
-	terminalSTANAt   = 14
-	networkKeyChars  = 39
-	networkSTANAt    = 10
-	institutionAt    = 16
-	forwarderAt      = 27
-	classPayment     = '2'
-	classSettlement  = '5'
-	classNotice      = '6'
-	classReversal    = '4'
-	traceModulus     = 999_999
+	terminalKeyChars   = 21
+	batchAt            = 8
+	terminalSTANAt     = 14
+	networkKeyChars    = 39
+	networkSTANAt      = 10
+	institutionAt      = 16
+	forwarderAt        = 27
+	classPayment       = '2'
+	classAuthorization = '1'
+	classSettlement    = '5'
+	classNotice        = '6'
+	classReversal      = '4'
+	traceModulus       = 999_999
 )
 
 // terminalKey checks the key of a terminal's message against its row. stan is checked by the caller where the row's is another.
 func (m *member) terminalKey(r *journal.Row, key string, class byte) bool {
-	if len(key) != terminalKeyChars || key[len(key)-1] != class {
+	if len(key) != terminalKeyChars || !ofClass(key, class) {
 		m.fault(r, "key", quoted(key), fill("a key of class %c", "类别%c的键", class))
 		return false
 	}
@@ -347,6 +348,14 @@ func (m *member) terminalKey(r *journal.Row, key string, class byte) bool {
 	return same(m, r, "stan", uint64(r.STAN), stan)
 }
 
+// ofClass reports whether a key has a class. Pre-authorizations and their cancellations have one of their own [REF 6.1].
+func ofClass(key string, class byte) bool {
+	last := key[len(key)-1]
+	return last == class || class == classPayment && isPaymentClass(last)
+}
+
+func isPaymentClass(class byte) bool { return class == classPayment || class == classAuthorization }
+
 func padded(terminal string) string {
 	const blanks = "        "
 	if len(terminal) >= batchAt {
@@ -357,7 +366,7 @@ func padded(terminal string) string {
 
 // networkKey checks the form of a key between institutions.
 func (m *member) networkKey(r *journal.Row, field, key string, class byte) bool {
-	if len(key) != networkKeyChars || key[len(key)-1] != class {
+	if len(key) != networkKeyChars || !ofClass(key, class) {
 		m.fault(r, field, quoted(key), fill("a key of class %c", "类别%c的键", class))
 		return false
 	}

@@ -15,6 +15,7 @@ import (
 	"tapnet/gate/denylist"
 	"tapnet/internal/transit"
 	"tapnet/internal/transit/fares"
+	"tapnet/iso8583/unionpay"
 	"tapnet/money"
 )
 
@@ -26,18 +27,22 @@ var cityTariff []byte
 
 // Config is an operator as a TOML file describes it.
 type Config struct {
-	Operator string         `toml:"operator"`
-	Currency string         `toml:"currency"`
-	Zone     string         `toml:"zone"`      // of the operator's day, as in the time zone database; "Asia/Shanghai" needs none
-	DayStart string         `toml:"day_start"` // hours after midnight that belong to the day before
-	CloseAt  string         `toml:"close_at"`  // after the day's end, "" does not close by itself
-	Profile  string         `toml:"profile"`   // one of transit.Profiles
-	Epoch    uint32         `toml:"epoch"`     // of the deny list's key
-	Listen   string         `toml:"listen"`    // of the interface
-	Tariffs  []string       `toml:"tariffs"`   // files beside this one
-	Acquirer AcquirerConfig `toml:"acquirer"`
-	Stations []Station      `toml:"station"`
-	Devices  []string       `toml:"devices"`
+	Operator string `toml:"operator"`
+	Currency string `toml:"currency"`
+	Zone     string `toml:"zone"`      // of the operator's day, as in the time zone database; "Asia/Shanghai" needs none
+	DayStart string `toml:"day_start"` // hours after midnight that belong to the day before
+	CloseAt  string `toml:"close_at"`  // after the day's end, "" does not close by itself
+	Profile  string `toml:"profile"`   // one of transit.Profiles
+	// VerifyKind overrides what a verification is sent as: "preauth" or "sale". "" is the profile's.
+	VerifyKind string `toml:"verify_kind"`
+	// ListEvery is the time between two deltas of the deny list, "" one minute.
+	ListEvery string         `toml:"list_every"`
+	Epoch     uint32         `toml:"epoch"`   // of the deny list's key
+	Listen    string         `toml:"listen"`  // of the interface
+	Tariffs   []string       `toml:"tariffs"` // files beside this one
+	Acquirer  AcquirerConfig `toml:"acquirer"`
+	Stations  []Station      `toml:"station"`
+	Devices   []string       `toml:"devices"`
 }
 
 // AcquirerConfig says how the office reaches its acquirer. Without an address requests wait.
@@ -137,6 +142,21 @@ func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar) (d tr
 	if !ok {
 		return d, fmt.Errorf("%w: there is no profile %q", ErrConfig, c.Profile)
 	}
+	switch c.VerifyKind {
+	case "":
+	case "preauth":
+		profile.VerifyKind = unionpay.KindPreAuth
+	case "sale":
+		profile.VerifyKind = unionpay.KindSale
+	default:
+		return d, fmt.Errorf("%w: verify_kind is preauth or sale, not %q", ErrConfig, c.VerifyKind)
+	}
+	var listEvery time.Duration
+	if c.ListEvery != "" {
+		if listEvery, err = time.ParseDuration(c.ListEvery); err != nil || listEvery <= 0 {
+			return d, fmt.Errorf("%w: list_every %q is no time above zero", ErrConfig, c.ListEvery)
+		}
+	}
 	currency, err := money.ParseCurrency(c.Currency)
 	if err != nil {
 		return d, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -152,7 +172,7 @@ func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar) (d tr
 	d = transit.Deps{
 		Terminal: c.Acquirer.Terminal, Merchant: c.Acquirer.Merchant, Acquirer: c.Acquirer.Institution, Vault: module, SealKey: keyMessages, Opener: Box{module},
 		IDs: ids, Signer: s.Signer(), Devices: map[string]gate.ChainKey{}, Stations: map[uint32]transit.Place{}, Book: book, Calendar: calendar, Currency: currency,
-		Profile: profile,
+		Profile: profile, ListEvery: listEvery,
 	}
 	for _, name := range c.Devices {
 		if d.Devices[name], err = s.Device(name); err != nil {

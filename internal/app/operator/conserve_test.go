@@ -63,8 +63,9 @@ func (p *pair) atBank(from string, m unionpay.Message) (back []unionpay.Message)
 	return back
 }
 
-// TestMoneyWithARealAcquirer: what the office believes the acquirer owes is what the acquirer holds for the merchant, after payments, refusals and verifications.
-func TestMoneyWithARealAcquirer(t *testing.T) {
+// fiveDays lets six riders ride once, with every fourth request refused, and the calendar of retries have its time.
+func fiveDays(t *testing.T) (*pair, *transit.Office, *acquirer.Acquirer) {
+	t.Helper()
 	morning := time.Date(2026, 11, 23, 8, 0, 0, 0, transittest.Shanghai)
 	manual := clock.NewManual(morning.Add(time.Hour))
 	vault := networktest.NewHSM(t, 5, map[string]string{theTerminal: "t-a", theSwitch: "a-s"})
@@ -126,6 +127,12 @@ func TestMoneyWithARealAcquirer(t *testing.T) {
 	manual.Set(morning.Add(22 * time.Hour))
 	p.office.Command(transit.CloseDay{Day: transittest.Book(t).ServiceDate(morning)})
 	until(morning.Add(5 * 24 * time.Hour))
+	return p, office, bank
+}
+
+// TestMoneyWithARealAcquirer: what the office believes the acquirer owes is what the acquirer holds for the merchant, after payments, refusals and verifications.
+func TestMoneyWithARealAcquirer(t *testing.T) {
+	p, office, bank := fiveDays(t)
 	if err := office.Audit(); err != nil {
 		t.Error(err)
 	}

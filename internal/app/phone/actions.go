@@ -63,31 +63,32 @@ const lifeYears = 3
 
 // Add provisions a token and fetches its first keys. password is the payment password, six digits; "" is none.
 func (p *Phone) Add(label, password string) (ref string, err error) {
+	return p.AddCard(label, password, "")
+}
+
+// AddCard is Add with the card that the token stands for, where the cloud has a token service.
+func (p *Phone) AddCard(label, password, card string) (ref string, err error) {
 	if err := checkPassword(password); err != nil {
 		return "", fmt.Errorf("add token: %w", err)
 	}
 	if p.o.Offline {
 		return "", fmt.Errorf("add token: %w", errOffline)
 	}
-	if ref, err = p.reference("T"); err != nil {
-		return "", fmt.Errorf("add token: %w", err)
-	}
-	number, err := p.number()
+	order, err := p.order(card)
 	if err != nil {
 		return "", fmt.Errorf("add token: %w", err)
 	}
-	expiry, err := pan.ParseExpiry(p.o.Now().AddDate(lifeYears, 0, 0).Format("0601"))
-	if err != nil {
-		return "", fmt.Errorf("add token: %w", err)
-	}
-	order := soft.TokenOrder{Ref: ref, Device: p.device, Number: number, Expiry: expiry, Label: label}
+	ref, order.Device, order.Label = order.Ref, p.device, label
 	// A token without a password gets a verifier nobody knows the password of: its keys of that class never work.
 	unknown, err := cloudkey.DrawSecret(p.o.Random)
 	if err != nil {
 		return "", fmt.Errorf("add token: %w", err)
 	}
 	raw := unknown.Reveal()
-	if order.Verifier = raw[:]; password != "" {
+	if _, whole := p.cloud.(Provider); !whole { // there, a batch has keys of one way of verifying: by password, or by what the device knows of its holder
+		order.Verifier = raw[:]
+	}
+	if password != "" {
 		salt := soft.Salt(ref)
 		order.Verifier = p.platform.Verifier(password, salt[:])
 	}
@@ -95,11 +96,28 @@ func (p *Phone) Add(label, password string) (ref string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("add token: %w", err)
 	}
-	p.list.Tokens[ref] = number.Reveal()
+	p.list.Tokens[ref] = order.Number.Reveal()
 	if err := errors.Join(p.keep(), p.Engine.AddToken(wrapped)); err != nil {
 		return "", fmt.Errorf("add token: %w", err)
 	}
 	return ref, p.Engine.ReplenishToken(ref)
+}
+
+// order asks the cloud's token service for a token, or makes one up.
+func (p *Phone) order(card string) (soft.TokenOrder, error) {
+	if provider, ok := p.cloud.(Provider); ok {
+		return provider.NewToken(p.device, card)
+	}
+	ref, err := p.reference("T")
+	if err != nil {
+		return soft.TokenOrder{}, err
+	}
+	number, err := p.number()
+	if err != nil {
+		return soft.TokenOrder{}, err
+	}
+	expiry, err := pan.ParseExpiry(p.o.Now().AddDate(lifeYears, 0, 0).Format("0601"))
+	return soft.TokenOrder{Ref: ref, Number: number, Expiry: expiry}, err
 }
 
 func checkPassword(password string) error {
@@ -168,29 +186,11 @@ func (r TapResult) Paid() bool { return r.Asked && r.Verdict.OK() }
 // Tap arms the phone, holds it to a terminal that asks the issuer about everything, and asks the cloud. The terminal is online even when the
 // phone is not.
 func (p *Phone) Tap(ctx context.Context, r TapRequest) (TapResult, error) {
-	status, err := p.Status()
-	if err != nil {
-		return TapResult{}, err
-	}
-	result := TapResult{Token: r.Token}
-	for _, t := range status.Tokens {
-		if r.Token == "" && t.Default {
-			result.Token = t.Ref
-		}
-	}
-	digits, known := p.list.Tokens[result.Token]
-	if !known {
-		return TapResult{}, fmt.Errorf("tap: %w", ErrUnknownToken)
-	}
-	number, err := pan.Parse(digits)
-	if err != nil {
-		return TapResult{}, fmt.Errorf("tap: %w", err)
-	}
-	if r.Verification == Password {
-		p.platform.SetPassword(r.Password)
-	}
-	if result.ArmCode = p.Engine.Arm(result.Token, int32(r.Verification), 0); result.ArmCode != hce.ArmOK {
-		return result, nil
+	result := TapResult{}
+	var number pan.Number
+	var err error
+	if result.Token, number, result.ArmCode, err = p.Arm(r); err != nil || result.ArmCode != hce.ArmOK {
+		return result, err
 	}
 	term, err := p.terminal()
 	if err != nil {
@@ -208,6 +208,31 @@ func (p *Phone) Tap(ctx context.Context, r TapRequest) (TapResult, error) {
 	result.Asked, result.Verdict = true, p.cloud.Verify(number, tapped.Outcome.Data)
 	result.Evidence = result.Verdict.Evidence
 	return result, p.keep()
+}
+
+// Arm gets the token of the request ready for the next reader, and says with which number it will pay. Any code but hce.ArmOK says why it is not ready.
+func (p *Phone) Arm(r TapRequest) (token string, number pan.Number, code int32, err error) {
+	var s Status
+	if err := json.Unmarshal([]byte(p.Engine.StatusJSON()), &s); err != nil {
+		return "", number, 0, fmt.Errorf("read the phone's status: %w", err)
+	}
+	token = r.Token
+	for _, t := range s.Tokens {
+		if r.Token == "" && t.Default {
+			token = t.Ref
+		}
+	}
+	digits, known := p.list.Tokens[token]
+	if !known {
+		return "", number, 0, fmt.Errorf("tap: %w", ErrUnknownToken)
+	}
+	if number, err = pan.Parse(digits); err != nil {
+		return "", number, 0, fmt.Errorf("tap: %w", err)
+	}
+	if r.Verification == Password {
+		p.platform.SetPassword(r.Password)
+	}
+	return token, number, p.Engine.Arm(token, int32(r.Verification), 0), nil
 }
 
 // cvmLimitMinor is the amount from which the terminal wants verification: 1000 yuan [REF 7.4].

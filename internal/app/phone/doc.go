@@ -3,6 +3,6 @@
 //
 // It promises that one process at a time uses a phone, that a record is on the disk before the engine goes on, and that neither a number
 // nor a key lies there in the clear; the key of the directory lies beside the records, so whoever copies the whole directory has a copy of
-// the phone, which is what the drills want. Until the phone is connected to a network's token service a stand-in of the service lies in
-// the same directory.
+// the phone, which is what the drills want. Without the Cloud of a network a stand-in of the service lies in
+// the same directory; a phone belongs to the one with which it was made.
 package phone

@@ -30,6 +30,11 @@ type Cloud interface {
 	Verify(number pan.Number, icc emv.Data) soft.Verdict
 }
 
+// Provider is a Cloud with a token service behind it: it gives out references and numbers itself, for a card it knows by name.
+type Provider interface {
+	NewToken(device, card string) (soft.TokenOrder, error)
+}
+
 // ErrInUse says that another process uses the phone, ErrUnknownToken that there is no such token on it.
 var (
 	ErrInUse        = errors.New("the phone is in use")
@@ -155,6 +160,12 @@ func (p *Phone) identify() error {
 			return errors.New("record of the numbers is damaged")
 		}
 		p.device = p.list.Device
+		if service, ok := p.cloud.(interface {
+			Rejoin(device string, sign, agree []byte) error
+		}); ok {
+			sign, agree := p.platform.Keys()
+			return service.Rejoin(p.device, sign, agree)
+		}
 		return nil
 	}
 	ref, err := p.reference("phone-")

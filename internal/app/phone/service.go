@@ -50,6 +50,11 @@ func (s *Service) Enrol(device string, sign, agree []byte) error {
 	return nil
 }
 
+// Rejoin implements the joining of a phone that is known already: the service keeps no list of devices between its lives.
+func (s *Service) Rejoin(device string, sign, agree []byte) error {
+	return s.Enrol(device, sign, agree)
+}
+
 // Provision implements Cloud: it binds the token to the device and makes the profile.
 func (s *Service) Provision(o soft.TokenOrder) ([]byte, error) {
 	s.mu.Lock()

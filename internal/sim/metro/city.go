@@ -104,6 +104,7 @@ type city struct {
 	office  Office
 	epoch   denylist.EpochKey
 	bad     map[denylist.ID]*rider
+	ids     map[string]denylist.ID // by card number
 	riders  []*rider
 	report  *Report
 	failed  error
@@ -118,24 +119,29 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	c := &city{options: o, start: time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC), random: rand.New(rand.NewPCG(o.Seed, 1)),
-		bad: map[denylist.ID]*rider{}, report: &Report{Options: o}}
+		bad: map[denylist.ID]*rider{}, ids: map[string]denylist.ID{}, report: &Report{Options: o}}
 	c.end = c.start.Add(warmUp + o.Hours)
 	if err := c.build(); err != nil {
 		return nil, fmt.Errorf("build the simulation: %w", err)
 	}
 	const step = time.Minute
-	for at := c.start; at.Before(c.end.Add(settle)) && c.failed == nil; at = at.Add(step) {
+	last := c.end.Add(settle + collect)
+	for at := c.start; at.Before(last) && c.failed == nil && c.desk.failed == nil; at = at.Add(step) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		c.run(at)
 	}
-	if err := errors.Join(c.failed, c.desk.failed); err != nil {
+	books, err := c.desk.books(last)
+	if err := errors.Join(c.failed, err); err != nil {
 		return nil, fmt.Errorf("simulation of gates: %w", err)
 	}
-	c.finish()
+	c.finish(&books)
 	return c.report, nil
 }
+
+// collect is how long after the day's close its bills are asked for.
+const collect = 5 * time.Minute
 
 // settle is how long after the last rider changes may still travel.
 const settle = 15 * time.Minute
@@ -159,14 +165,10 @@ func (c *city) build() error {
 		c.byPlace[l.station] = append(c.byPlace[l.station], l)
 		c.plan(c.start, l.work)
 	}
-	c.plan(c.start.Add(c.options.Publish), c.desk.publish)
+	c.plan(c.start.Add(beat), c.desk.tick)
+	c.plan(c.end.Add(settle+beat), c.desk.closeDay)
 	return c.people()
 }
-
-type openSealer struct{}
-
-// Seal gives the back office something to find the record by: this simulation authorizes by the credential alone.
-func (openSealer) Seal([]byte, []byte) ([]byte, error) { return nil, nil }
 
 func (c *city) lane(i int) (*lane, error) {
 	l := &lane{city: c, name: fmt.Sprintf("GATE-%05d", i), station: i % c.options.Stations}
@@ -180,7 +182,7 @@ func (c *city) lane(i int) (*lane, error) {
 	if c.options.Wait {
 		config.Rules = []gate.Rule{{Claim: true}}
 	}
-	l.gate, _, _, err = gate.Replay(config, gate.Ports{IDs: []gate.Identifier{c.epoch}, Sealer: openSealer{}, Log: l.log}, nil, gate.Head{}, c.start)
+	l.gate, _, _, err = gate.Replay(config, gate.Ports{IDs: []gate.Identifier{c.epoch}, Sealer: plainBox{}, Log: l.log}, nil, gate.Head{}, c.start)
 	if err != nil {
 		return nil, err
 	}
@@ -253,6 +255,7 @@ func (c *city) people() error {
 			return err
 		}
 		r := &rider{number: number, id: c.epoch.Credential(number, "01", expiry), bad: c.random.Float64() < c.options.Bad}
+		c.ids[number.Reveal()] = r.id
 		if r.bad {
 			r.chasing = c.random.Float64() < c.options.Chase
 			c.bad[r.id] = r

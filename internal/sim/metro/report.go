@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"tapnet/internal/transit"
 )
 
 // Ages is how long changes took from the decision to a gate.
@@ -40,6 +42,14 @@ type Report struct {
 	PerChaser   float64 `json:"rides_per_chasing_credential"`
 	PerOrdinary float64 `json:"rides_per_ordinary_bad_credential"`
 
+	// What the office's own books say after the day's close: riders were charged, the acquirer paid, riders owe.
+	Charged   int64   `json:"charged_minor"`
+	Paid      int64   `json:"paid_minor"`
+	Owed      int64   `json:"owed_minor"`
+	OwedTaps  float64 `json:"owed_per_million_taps_minor"`
+	Bills     uint64  `json:"bills"`
+	NotBilled uint64  `json:"taps_not_decided"`
+
 	Findings []string `json:"findings"`
 }
 
@@ -75,8 +85,13 @@ func ages(all []time.Duration) Ages {
 }
 
 // finish adds everything up.
-func (c *city) finish() {
+func (c *city) finish(books *transit.Report) {
 	r := c.report
+	t := &books.Totals
+	r.Charged, r.Paid, r.Owed, r.OwedTaps, r.Bills, r.NotBilled = t.Charged, t.Paid, t.Owed, books.LossPerMillion, t.Bills, t.States[transit.TapPending]
+	if t.Charged != t.Paid+t.Owed+t.Settled+t.Lost+c.desk.due(books) {
+		r.find("charged %d, paid %d, owed %d, settled %d, written off %d", t.Charged, t.Paid, t.Owed, t.Settled, t.Lost)
+	}
 	r.Adds, r.Removes = ages(c.adds), ages(c.removes)
 	for _, l := range c.lanes {
 		r.Refused += l.courier.Strange

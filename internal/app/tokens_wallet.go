@@ -1,0 +1,197 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"tapnet/internal/app/phone"
+	"tapnet/internal/cloudse/cloudseapi"
+	"tapnet/internal/tsp"
+	"tapnet/internal/tsp/tspapi"
+	"tapnet/pan"
+	"tapnet/sdk/hce/soft"
+)
+
+// What the test world's wallet is called, and how it verifies cardholders.
+const (
+	walletName    = "tapnet-wallet"
+	walletStorage = "HCE"
+	walletMethod  = "bank-app"
+	walletMonths  = 36
+	walletTokens  = 5
+)
+
+// wallet is the requestor whose tokens the phones of this world have. It asks the token service for tokens and the cloud secure element for keys.
+type wallet struct {
+	n      *Network
+	caller tsp.Caller
+	point  []byte // to which verifiers of passwords are sealed
+	mu     sync.Mutex
+	serial uint64
+	run    string // of this process: idempotency keys are not used again after a restart
+}
+
+// openWallet registers the wallet with the token service, the first time for good.
+func (n *Network) openWallet(ctx context.Context) error {
+	q, err := askToken[tspapi.Requestor](ctx, n.tokens.service, &tsp.Command{Caller: tokenOperator, Key: walletName, Body: &tspapi.RegisterRequestor{
+		Entity: walletName, UseCases: []string{walletStorage}, Certificate: walletName, Domain: tspapi.Domain{Presentments: []string{tsp.PresentContactless}},
+		Policy: tspapi.Policy{TokenMonths: walletMonths, DeviceTokens: walletTokens},
+	}})
+	if err != nil {
+		return fmt.Errorf("register the wallet: %w", err)
+	}
+	point, err := n.vaults[CloudSE].CloudAgreement(keyCloudBase)
+	if err != nil {
+		return fmt.Errorf("register the wallet: %w", err)
+	}
+	n.tokens.wallet = &wallet{n: n, caller: tsp.Caller{Role: tsp.CallerRequestor, ID: q.ID}, point: point,
+		run: fmt.Sprint(n.options.Clock.Now().UnixNano())}
+	return nil
+}
+
+func (w *wallet) key() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.serial++
+	return fmt.Sprintf("%s-%d", w.run, w.serial)
+}
+
+// line is the wallet as one phone sees it, for one action.
+type line struct {
+	*phone.Service
+	ctx    context.Context
+	wallet *wallet
+}
+
+var (
+	_ phone.Cloud    = (*line)(nil)
+	_ phone.Provider = (*line)(nil)
+)
+
+func (w *wallet) line(ctx context.Context, name string) *line {
+	return &line{ctx: ctx, wallet: w, Service: &phone.Service{
+		Ask: func(command any) (any, error) { return w.n.tokens.cloud.ask(ctx, command) }, PasswordPoint: w.point, Now: w.n.options.Clock.Now,
+		Random: w.n.random.source("wallet " + name + " " + w.key()),
+	}}
+}
+
+// NewToken implements phone.Provider: eligibility, provisioning, and the bank's word that it has verified the holder in its app.
+func (l *line) NewToken(device, card string) (soft.TokenOrder, error) {
+	h, known := l.wallet.n.holderNamed(card)
+	if !known {
+		return soft.TokenOrder{}, fmt.Errorf("%w: %q", ErrUnknownCard, shown(card))
+	}
+	record, number := h.personal.Record, h.personal.PAN
+	d := tspapi.Device{Reference: device, Attestation: "software"}
+	e, err := askToken[tspapi.Eligible](l.ctx, l.service(), &tsp.Command{Caller: l.wallet.caller, Number: number,
+		Body: &tspapi.Eligibility{Storage: walletStorage, Device: d, Expiry: record.Expiry}})
+	if err == nil && !e.Eligible {
+		err = errors.New("the card cannot be tokenised")
+	}
+	if err != nil {
+		return soft.TokenOrder{}, err
+	}
+	p, sealed, err := askTokenSealed[tspapi.Provisioned](l.ctx, l.service(), &tsp.Command{Caller: l.wallet.caller, Key: l.wallet.key(), Number: number,
+		Body: &tspapi.Provision{Eligibility: e.ID, Terms: e.Terms, Storage: walletStorage, Device: d, Expiry: record.Expiry, Sequence: record.Sequence,
+			Source: "issuer-app", Score: 5}})
+	if err != nil {
+		return soft.TokenOrder{}, err
+	}
+	token, err := l.service().Core().OpenToken(sealed)
+	if err != nil {
+		return soft.TokenOrder{}, err
+	}
+	expiry, err := pan.ParseExpiry(p.Token.Expiry)
+	if err != nil {
+		return soft.TokenOrder{}, err
+	}
+	if p.Token.State != tsp.Active.String() {
+		if err := l.verified(p.Token.Reference, record.Issuer); err != nil {
+			return soft.TokenOrder{}, err
+		}
+	}
+	return soft.TokenOrder{Ref: p.Token.Reference, Number: token, Expiry: expiry}, nil
+}
+
+func (l *line) service() *TokenNode { return l.wallet.n.tokens.service }
+
+// verified is the bank's word about the holder.
+func (l *line) verified(reference, bank string) error {
+	_, err := askToken[tspapi.Token](l.ctx, l.service(), &tsp.Command{Caller: tsp.Caller{Role: tsp.CallerIssuer, ID: bank}, Key: l.wallet.key(), Token: reference,
+		Body: &tspapi.Assert{Method: walletMethod}})
+	return err
+}
+
+// Suspend implements phone.Cloud: the device is lost, or found and its holder verified anew by the bank. It returns once the keys follow.
+func (l *line) Suspend(device, why string) {
+	if err := l.report(device, why != ""); err != nil {
+		l.wallet.n.options.Log.Warn("device not reported", "error", err)
+	}
+}
+
+func (l *line) report(device string, lost bool) error {
+	affected, err := askToken[tspapi.Affected](l.ctx, l.service(), &tsp.Command{Caller: l.wallet.caller, Key: l.wallet.key(),
+		Body: &tsp.DeviceChange{Device: device, Lost: lost}})
+	if err != nil {
+		return err
+	}
+	for _, reference := range affected.Tokens {
+		if !lost {
+			err = errors.Join(err, l.found(reference))
+		}
+		err = errors.Join(err, l.wallet.n.mirror(l.ctx, reference))
+	}
+	return err
+}
+
+// found lets a token's holder be verified by whose card it is, resumes the token, and revokes every key that was on the phone meanwhile.
+func (l *line) found(reference string) error {
+	if err := l.verifiedBySomebody(reference); err != nil {
+		return err
+	}
+	_, err := askToken[tspapi.Token](l.ctx, l.service(), &tsp.Command{Caller: l.wallet.caller, Key: l.wallet.key(), Token: reference,
+		Body: &tsp.Suspension{Suspender: "DEVICE_LOST", Reason: "FOUND", Resume: true}})
+	if err != nil {
+		return err
+	}
+	_, err = l.wallet.n.tokens.cloud.ask(l.ctx, cloudseapi.Revoke{Token: reference})
+	return err
+}
+
+func (l *line) verifiedBySomebody(reference string) error {
+	for _, bank := range l.wallet.n.options.Profile.Issuers {
+		err := l.verified(reference, bank.Institution)
+		var refused *tspapi.Problem
+		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+			continue // another bank's
+		}
+		return err
+	}
+	return errors.New("no bank has the card of the token")
+}
+
+// State implements phone.Cloud: why a token does not pay, "" when it does.
+func (l *line) State(token string) string {
+	view, err := askToken[tspapi.Token](l.ctx, l.service(), &tsp.Command{Caller: tokenOperator, Body: &tsp.Read{}, Token: token})
+	if err != nil {
+		return "unknown"
+	}
+	has := func(name string) bool {
+		return strings.Contains(" "+strings.Join(view.Suspenders, " ")+" ", " "+name+" ")
+	}
+	switch {
+	case has("DEVICE_LOST"):
+		return soft.SuspendedLost
+	case has("TSP_RISK"):
+		return soft.SuspendedClone + "two phones have its keys"
+	case has("PASSWORD_LOCKED"):
+		return soft.SuspendedGuessed
+	case view.State != tsp.Active.String():
+		return strings.ToLower(view.State)
+	}
+	return ""
+}
