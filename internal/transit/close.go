@@ -109,13 +109,18 @@ func (o *Office) closeSome(now time.Time, step *journal.Step) {
 		return
 	}
 	o.append(step, now, journal.Row{Kind: journal.DayClosed, BusinessDate: dateNumber(c.day), Reason: dayEnds, Linked: c.seq})
+	if o.deps.Profile.Verify == VerifyMaximum {
+		for _, credential := range s.credentials[1:] {
+			o.release(now, credential, step)
+		}
+	}
 	o.pump(now, step)
 }
 
-// gathers reports whether an account's journeys are still collected over several days.
+// gathers reports whether an account's journeys are still collected over several days: the next close would come within the window, too.
 func (o *Office) gathers(a *account, c *closing) bool {
 	window := o.deps.Profile.Window
-	return window > 0 && a.since != 0 && c.asOf.Sub(time.UnixMilli(a.since)) < window
+	return window > 0 && a.since != 0 && c.asOf.Add(day).Sub(time.UnixMilli(a.since)) <= window
 }
 
 func (s *state) applyDay(r *journal.Row) error {
@@ -166,5 +171,40 @@ func (o *Office) early(now time.Time, a *account, step *journal.Step) {
 		}
 	}
 	o.charge(now, a, &p, through, why, step)
-	a.waiting = true
+	if a.waiting = true; !p.waiting {
+		for _, n := range a.credentials {
+			if c := o.state.credentials[n]; !o.awaited(c) {
+				o.letGo(now, c, step)
+			}
+		}
+	}
+}
+
+// release gives a held maximum back that no bill will complete: the journey came to nothing or was paid otherwise, or the hold is as old as it may become.
+func (o *Office) release(now time.Time, c *credential, step *journal.Step) {
+	if c.hold == nil || o.awaited(c) {
+		return
+	}
+	life := o.deps.Profile.HoldLife
+	if a := o.state.accounts[c.account]; a.waiting && (life == 0 || now.Sub(c.hold.at) < life) {
+		return
+	}
+	o.letGo(now, c, step)
+}
+
+// letGo gives a held maximum back.
+func (o *Office) letGo(now time.Time, c *credential, step *journal.Step) {
+	if c.hold != nil && c.hold.status == held {
+		o.void(now, c.hold, step)
+	}
+}
+
+// awaited reports whether a bill of a credential is to be asked for, or is being asked for, the first time.
+func (o *Office) awaited(c *credential) bool {
+	for i := len(c.bills) - 1; i >= 0; i-- {
+		if b := o.state.bills[c.bills[i]]; b != nil && (b.state == Due || b.state == Asked || b.state == Unsure) {
+			return true
+		}
+	}
+	return false
 }

@@ -25,6 +25,7 @@ const (
 // payment is one request to the acquirer that has not ended.
 type payment struct {
 	seq        uint64
+	at         time.Time
 	key        string
 	ask        Ask
 	credential int32
@@ -119,7 +120,7 @@ func (s *state) applyRequested(r *journal.Row) error {
 	}
 	const monthAndDay = 10_000
 	p := &payment{
-		seq: r.Seq, key: r.Key, ask: Ask(r.Reason), credential: c.number, bill: r.Linked, minor: r.Amount, status: pending,
+		seq: r.Seq, at: r.At, key: r.Key, ask: Ask(r.Reason), credential: c.number, bill: r.Linked, minor: r.Amount, status: pending,
 		sealed: append([]byte(nil), r.Note...), stan: r.STAN, batch: batch, date: fmt.Sprintf("%04d", r.BusinessDate%monthAndDay),
 	}
 	s.payments[p.key], s.bySeq[p.seq] = p, p

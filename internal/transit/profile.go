@@ -63,6 +63,8 @@ type Profile struct {
 	LimitMinor int64
 	// Window is how long journeys may be gathered over several closes; 0 presents at every close. Never beyond a week.
 	Window time.Duration
+	// HoldLife is how long a held maximum waits for its journey; then it is given back. 0: as long as the journey is not decided.
+	HoldLife time.Duration
 	// Trust is how long an approval stands for the next taps.
 	Trust time.Duration
 	// Retries are the waits after the first refusal for want of money or by a system in trouble, one after the other; then the debt is written off.
@@ -79,6 +81,8 @@ const (
 	maxRetries  = 32
 	nameMax     = 32
 	waitDefault = 30 * time.Minute
+	// holdLife is longer than a rider may take to say where a missing tap was.
+	holdLife = 4 * day
 )
 
 // calendarOfRetries is +6 h, then days 1, 2, 4, 7, 10 and 14 after the first refusal: as waits.
@@ -90,7 +94,7 @@ func Profiles() []Profile {
 		CompleteKind: unionpay.KindCompletion}
 	aggregate, preauth, zero, single := base, base, base, base
 	aggregate.Name, aggregate.Verify, aggregate.VerifyMinor, aggregate.LimitMinor = "aggregate", VerifyNominal, 100, 3000
-	preauth.Name, preauth.Verify, preauth.Present = "preauth", VerifyMaximum, EachJourney
+	preauth.Name, preauth.Verify, preauth.Present, preauth.HoldLife = "preauth", VerifyMaximum, EachJourney, holdLife
 	zero.Name, zero.Verify, zero.LimitMinor = "zero", VerifyZero, 3000
 	single.Name, single.Present = "single", EachJourney
 	return []Profile{aggregate, preauth, zero, single}
@@ -125,7 +129,7 @@ func (p *Profile) check() error {
 		return wrong("a maximum is held by a pre-authorization and completed by a completion")
 	case p.Verify == VerifyNominal && p.VerifyMinor <= 0 || p.MaximumMinor <= 0 || p.LimitMinor < 0:
 		return wrong("an amount is not above zero")
-	case p.Window < 0 || p.Window > maxWindow || p.Trust <= 0 || p.TapRecovery <= 0 || len(p.Retries) > maxRetries:
+	case p.HoldLife < 0 || p.Window < 0 || p.Window > maxWindow || p.Trust <= 0 || p.TapRecovery <= 0 || len(p.Retries) > maxRetries:
 		return wrong("a time is out of range, or more than %d retries", maxRetries)
 	case slices.ContainsFunc(p.Retries, func(d time.Duration) bool { return d <= 0 }):
 		return wrong("a wait is not above zero")

@@ -211,6 +211,7 @@ func (c *city) audit() {
 // agrees checks that the acquirer has the same books. It holds when nothing is under way.
 func (c *city) agrees() {
 	c.Helper()
+	c.second()
 	if got := c.office.state.book.Balance(AccountAcquirer); got.DebitsPosted-got.CreditsPosted != c.bank.Minor {
 		c.Errorf("the acquirer owes %d by our books and %d by its own", got.DebitsPosted-got.CreditsPosted, c.bank.Minor)
 	}

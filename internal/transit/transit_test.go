@@ -2,6 +2,7 @@ package transit
 
 import (
 	"testing"
+	"time"
 
 	"tapnet/emv"
 	"tapnet/gate"
@@ -405,4 +406,113 @@ func TestPurse(t *testing.T) {
 	if c.office.state.totals.States[TapPurse] != 1 || len(c.bills()) != 0 {
 		t.Errorf("states %v", c.office.state.totals.States)
 	}
+}
+
+// TestMaximumReleased: what is held for a ride that costs nothing, or that nobody ever completes, is given back.
+func TestMaximumReleased(t *testing.T) {
+	held := func(c *city, want int64) {
+		t.Helper()
+		if c.bank.HeldMine != want {
+			t.Errorf("%d held, not %d", c.bank.HeldMine, want)
+		}
+		c.audit()
+	}
+	t.Run("not passed", func(t *testing.T) {
+		c := newCity(t, profileNamed(t, "preauth"))
+		card := transittest.NewCard(t, 1)
+		tap := c.tap(card, "a", gate.In, c.at(0, 8, 10))
+		c.upload("a")
+		held(c, 1500)
+		c.devices["a"].NotPassed(tap.Record, c.at(0, 8, 11))
+		c.upload("a")
+		c.closeDay(0)
+		held(c, 0)
+		if c.bank.Minor != 0 {
+			t.Errorf("%d paid", c.bank.Minor)
+		}
+		c.restart()
+		held(c, 0)
+	})
+	t.Run("dearer than the hold", func(t *testing.T) {
+		profile := profileNamed(t, "preauth")
+		profile.MaximumMinor = 300
+		c := newCity(t, profile)
+		card := transittest.NewCard(t, 1)
+		c.tap(card, "a", gate.In, c.at(0, 8, 10))
+		c.upload("a")
+		held(c, 300)
+		c.tap(card, "c", gate.Out, c.at(0, 8, 40))
+		c.upload("c")
+		c.oneBill(Paid, 500)
+		c.closeDay(0)
+		held(c, 0)
+		c.agrees()
+	})
+	t.Run("too old", func(t *testing.T) {
+		profile := profileNamed(t, "preauth")
+		profile.HoldLife = time.Hour
+		c := newCity(t, profile)
+		card := transittest.NewCard(t, 1)
+		c.tap(card, "a", gate.In, c.at(0, 8, 10))
+		c.upload("a")
+		held(c, 1500)
+		c.closeDay(0)
+		held(c, 0)
+		c.closeDay(4) // the journey was never completed: the highest fare, asked for without a hold
+		if c.bank.Minor == 0 {
+			t.Error("the incomplete journey costs nothing")
+		}
+		c.agrees()
+	})
+}
+
+// TestWindow: journeys are gathered over several closes, and billed together when the window has passed.
+func TestWindow(t *testing.T) {
+	profile := profileNamed(t, "zero")
+	profile.LimitMinor, profile.Window = 0, 3*day
+	c := newCity(t, profile)
+	card := transittest.NewCard(t, 1)
+	for d := range 3 {
+		c.ride(card, "a", "c", c.at(d, 8, 10))
+		c.at(d, 9, 0)
+		c.upload("a", "c")
+		c.closeDay(d)
+		bills := len(c.bills())
+		if want := d / 2; bills != want {
+			t.Fatalf("day %d: %d bills, not %d", d, bills, want)
+		}
+		if d == 1 {
+			c.restart()
+		}
+	}
+	c.oneBill(Paid, 1500)
+	c.agrees()
+	c.audit()
+	c.ride(card, "a", "c", c.at(3, 8, 10))
+	c.upload("a", "c")
+	c.closeDay(3)
+	if len(c.bills()) != 1 {
+		t.Error("a new window did not begin")
+	}
+}
+
+// TestWindowEndsAtTheLimit: the cumulative limit comes before the window's end.
+func TestWindowEndsAtTheLimit(t *testing.T) {
+	profile := profileNamed(t, "zero")
+	profile.LimitMinor, profile.Window = 1000, 7*day
+	c := newCity(t, profile)
+	card := transittest.NewCard(t, 1)
+	for d := range 2 {
+		c.ride(card, "a", "c", c.at(d, 8, 10))
+		c.at(d, 9, 0)
+		c.upload("a", "c")
+		if d == 0 {
+			c.closeDay(d)
+			if len(c.bills()) != 0 {
+				t.Fatal("billed before the limit")
+			}
+		}
+	}
+	c.oneBill(Paid, 1000)
+	c.agrees()
 }

@@ -1,10 +1,11 @@
 // Package metro simulates a thousand transit gates with lossy lines in simulated time, from one seed: how long a change of the deny list takes to every
 // gate, and what cards that nobody pays for cost.
 //
-// Gates decide with package gate, lists are those of gate/denylist, and the exchange with the back office is gate.Courier's; riders, line and back office
-// are made up here. The back office stands behind a small interface. What a card signs is not calculated: the kernel's outcome is, so that a
-// million taps take seconds.
+// Gates decide with package gate, lists are those of gate/denylist, the exchange with the back office is gate.Courier's, and the back office is package
+// transit on a journal in memory: it verifies, lists, releases, closes the day and books the debts. Riders, lines and the acquirer behind the office are made
+// up here. What a card signs is not calculated: the kernel's outcome is. Nothing is sealed.
 //
 // It promises that the same options give the same report, and it checks while it runs: a bad credential opens no gate that has its entry, and none twice
-// before the entry is everywhere; with first rides that wait for a grant, it opens one in all. It does not price journeys: a ride costs the highest fare.
+// before the entry is everywhere; with first rides that wait for a grant, it opens one in all; and the office's books add up after the close. Every journey
+// costs the highest fare.
 package metro

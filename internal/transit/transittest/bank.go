@@ -3,6 +3,7 @@ package transittest
 import (
 	"fmt"
 
+	"tapnet/internal/delivery"
 	"tapnet/iso8583/unionpay"
 )
 
@@ -59,9 +60,14 @@ func (b *Bank) Answer(m unionpay.Message) unionpay.Message {
 	return nil
 }
 
+// tells reports whether a request tells of what has happened: it comes again until the answer is definite, and one that was not is no first answer.
+func tells(m *unionpay.FinancialRequest) bool {
+	return m.Advice || m.Info.MessageType == unionpay.KindOfflineUpload
+}
+
 func (b *Bank) request(m *unionpay.FinancialRequest) unionpay.Message {
 	key, content := unionpay.TerminalKey(m), unionpay.ContentHash(m)
-	if d, known := b.first[key]; known {
+	if d, known := b.first[key]; known && (d.done || !tells(m) || d.answer.Response != "" && delivery.Definite(d.answer.Response)) {
 		if d.content != content && d.content != [16]byte{} {
 			return unionpay.Respond(m, unionpay.Answer{Response: unionpay.DuplicateTransmission})
 		}
