@@ -183,8 +183,8 @@ func (c *Card) give(g moved, sign int) {
 //	Completed  with a key: the completion takes its amount
 //	Noted      what the earlier payment became: Key = its key and mark, Linked = the row that did it, Reason, Amount = refunded so far, Note = row of its hold
 func (i *Issuer) follow(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, r *request, q sequel, step *journal.Step) {
-	if r.unavailable {
-		i.answer(ev, m, SystemUnavailable, "", step)
+	if r.unavailable && m.Advice {
+		i.answer(ev, m, SystemUnavailable, "", step) // without a row: the sender repeats it until it is decided
 		return
 	}
 	r.sequel = q
@@ -198,6 +198,9 @@ func (i *Issuer) follow(now time.Time, ev *journal.Event, m *unionpay.FinancialR
 			reason = rule.reason
 			break
 		}
+	}
+	if r.unavailable {
+		reason = SystemUnavailable // this is the answer for a copy of the message as well: whoever asked takes it for final
 	}
 	row := i.row(m, r)
 	row.ATC, row.Kind, row.Reason = 0, journal.Declined, uint16(reason)
