@@ -33,7 +33,7 @@ func run(t *testing.T, o Options) Report {
 
 // TestAVoidInTroubleIsDecidedOnce runs what once went wrong: a void came twice, was refused while the bank's security module was silent and then done.
 func TestAVoidInTroubleIsDecidedOnce(t *testing.T) {
-	run(t, Options{Seed: 4654772793679074896, Taps: 300, Faults: Rough()})
+	run(t, Options{Seed: 4654772793679074896, Taps: 2000, Faults: Rough()})
 }
 
 // TestRoughNetwork is the slice that runs everywhere: two seeds that stay and one that nobody has seen before.
