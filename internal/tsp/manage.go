@@ -102,7 +102,7 @@ func (s *TSP) assert(now time.Time, c *Command, b *tspapi.Assert, f *commandFind
 	return s.activated(now, &next, card, d, m)
 }
 
-// activated brings a token to where its holder's verification leads. A verified holder also lifts what a found device and a locked password had imposed.
+// activated brings a token to where its holder's verification leads. What a lost device or a locked password imposed stays until it is resumed.
 func (s *TSP) activated(now time.Time, next *Token, card *Card, d *Device, m idvMethod) outcome {
 	if next.State == Active {
 		// A better verification of an active token lifts its limits, and starts no new first day.
@@ -312,7 +312,7 @@ func (s *TSP) each(o outcome, card *Card, change func(*Token, *Device) (*Token, 
 	return o
 }
 
-// changeDevice suspends all tokens of a lost device at once; once it is found, each is resumed by a verification of its holder.
+// changeDevice suspends all tokens of a lost device at once; once it is found, each wants a verification of its holder and a resumption.
 func (s *TSP) changeDevice(_ time.Time, c *Command, b *DeviceChange, f *commandFinding) outcome {
 	old, found, err := as[*Device](s.state.getName(f.deviceName, f.device))
 	switch {
