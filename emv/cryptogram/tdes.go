@@ -51,17 +51,17 @@ func tdesARPC(key [KeyBytes]byte, arqc [8]byte, arc [2]byte) [8]byte {
 func tdesEncipher(key, data [16]byte) (out [16]byte) {
 	var cipher des.Triple
 	cipher.Set(&key)
-	left, right := binary.BigEndian.Uint64(data[:]), binary.BigEndian.Uint64(data[8:])
-	binary.BigEndian.PutUint64(out[:], des.Enter(left).EncryptTriple(&cipher).Leave())
-	binary.BigEndian.PutUint64(out[8:], des.Enter(right).EncryptTriple(&cipher).Leave())
+	left, right := des.EncryptTriplePair(des.EnterBytes(data[:8]), des.EnterBytes(data[8:]), &cipher)
+	binary.BigEndian.PutUint64(out[:], left.Leave())
+	binary.BigEndian.PutUint64(out[8:], right.Leave())
 	return out
 }
 
 func tdesDecipher(key, data [16]byte) (out [16]byte) {
 	var cipher des.Triple
 	cipher.Set(&key)
-	left, right := des.EnterBytes(data[:8]).DecryptTriple(&cipher).LeaveBytes(), des.EnterBytes(data[8:]).DecryptTriple(&cipher).LeaveBytes()
-	copy(out[:8], left[:])
-	copy(out[8:], right[:])
+	left, right := des.DecryptTriplePair(des.EnterBytes(data[:8]), des.EnterBytes(data[8:]), &cipher)
+	binary.BigEndian.PutUint64(out[:], left.Leave())
+	binary.BigEndian.PutUint64(out[8:], right.Leave())
 	return out
 }

@@ -96,6 +96,9 @@ type Keys interface {
 	MACPending(peer string, input []byte) ([8]byte, error)
 	// VerifyMAC checks a MAC; no key at all gives false.
 	VerifyMAC(peer string, input []byte, code [8]byte) (bool, error)
+	// MACPair and VerifyMACPair are MAC and VerifyMAC on two messages at once.
+	MACPair(peer string, a, b []byte) (codeA, codeB [8]byte, err error)
+	VerifyMACPair(peer string, a, b []byte, codeA, codeB [8]byte) (okA, okB bool, err error)
 	// Issue makes a new MAC key, PIN key or both and gives them wrapped under the peer's master key. known is false for a peer without
 	// one. A terminal gets both at once, a member of the switch one key per message [REF 6.4].
 	Issue(peer string, macKey, pinKey bool) (keys unionpay.WrappedKeys, known bool, err error)

@@ -13,10 +13,11 @@ import (
 // readLoop reads frames until the connection or the patience with the peer ends. What it returns is the reason.
 func (s *Session) readLoop(r *bufio.Reader) error {
 	framing := s.config.framing()
-	buf := make([]byte, 0, strangerBytes)
+	buf, next := make([]byte, 0, strangerBytes), []byte(nil)
 	for {
-		if s.up.Load() && cap(buf) < iso8583.MaxFrameBytes {
-			r, buf = bufio.NewReaderSize(r, readBufferBytes), make([]byte, 0, iso8583.MaxFrameBytes)
+		if s.up.Load() && next == nil {
+			r = bufio.NewReaderSize(r, readBufferBytes)
+			buf, next = make([]byte, 0, iso8583.MaxFrameBytes), make([]byte, 0, iso8583.MaxFrameBytes)
 		}
 		if _, err := r.Peek(1); err != nil {
 			return err
@@ -26,26 +27,47 @@ func (s *Session) readLoop(r *bufio.Reader) error {
 		if timer != nil {
 			timer.Stop()
 		}
-		if err != nil {
-			if err = s.frameFault(err); err != nil {
+		if err != nil || next == nil || !s.wholeFrameBuffered(r) {
+			if err = s.take(frame, err); err != nil {
 				return err
 			}
 			continue
 		}
-		s.heard.Store(s.config.Clock.Now().UnixNano())
-		s.stats.framesIn.Add(1)
-		s.stats.bytesIn.Add(uint64(len(frame.TPDU) + len(frame.Header) + len(frame.Body)))
-		if frame.KeepAlive() {
-			s.stats.keepAlives.Add(1)
-			continue
-		}
-		if !s.opener && frame.TPDU != nil {
-			s.answerTo([iso8583.TPDUBytes]byte(frame.TPDU))
-		}
-		if err := s.receive(frame.Body); err != nil {
+		second, secondErr := framing.ReadFrame(r, next)
+		s.ahead = ahead{body: second.Body}
+		if err = s.take(frame, nil); err != nil {
 			return err
 		}
+		if err = s.take(second, secondErr); err != nil {
+			return err
+		}
+		s.ahead = ahead{}
 	}
+}
+
+// ahead is the message behind the one that is being received, when it is there already: the MACs of both are verified at once.
+type ahead struct {
+	body     []byte
+	peer     string // under whose keys it was verified
+	verified bool   // and found authentic
+}
+
+// take does what a frame asks for, or decides about one that could not be read.
+func (s *Session) take(frame iso8583.Frame, err error) error {
+	if err != nil {
+		return s.frameFault(err)
+	}
+	s.heard.Store(s.config.Clock.Now().UnixNano())
+	s.stats.framesIn.Add(1)
+	s.stats.bytesIn.Add(uint64(len(frame.TPDU) + len(frame.Header) + len(frame.Body)))
+	if frame.KeepAlive() {
+		s.stats.keepAlives.Add(1)
+		return nil
+	}
+	if !s.opener && frame.TPDU != nil {
+		s.answerTo([iso8583.TPDUBytes]byte(frame.TPDU))
+	}
+	return s.receive(frame.Body)
 }
 
 // frameTimer limits how long the rest of a frame may take. A frame that lies whole in the buffer needs none.
@@ -189,16 +211,39 @@ func needsMAC(m unionpay.Message) bool {
 }
 
 func (s *Session) authentic(peer string, body []byte) bool {
+	next := &s.ahead
+	isNext := len(next.body) > 0 && &next.body[0] == &body[0]
+	if isNext && next.verified && next.peer == peer {
+		return true
+	}
 	input, code, err := unionpay.MACInput(s.config.Dialect, body)
-	if err != nil || len(code) != 8 {
+	if err != nil || len(code) != macBytes {
 		return false
 	}
-	ok, err := s.config.Keys.VerifyMAC(peer, input, [8]byte(code))
+	var ok bool
+	if other, otherCode, found := s.inputAhead(); found && !isNext {
+		next.peer = peer
+		ok, next.verified, err = s.config.Keys.VerifyMACPair(peer, input, other, [macBytes]byte(code), otherCode)
+	} else {
+		ok, err = s.config.Keys.VerifyMAC(peer, input, [macBytes]byte(code))
+	}
 	if err != nil {
 		s.config.Log.Warn("link: verifying a MAC", "link", s.config.Name, "peer", s.Peer(), "error", err)
 		return false
 	}
 	return ok
+}
+
+// inputAhead is what the MAC of the next message covers, and that MAC.
+func (s *Session) inputAhead() (input []byte, code [macBytes]byte, found bool) {
+	if len(s.ahead.body) == 0 || s.ahead.verified {
+		return nil, code, false
+	}
+	input, value, err := unionpay.MACInput(s.config.Dialect, s.ahead.body)
+	if err != nil || len(value) != macBytes {
+		return nil, code, false
+	}
+	return input, [macBytes]byte(value), true
 }
 
 // refuse answers A0, sign on again, to a request that does not reach the role, without a MAC: the keys do not fit. Responses are not

@@ -38,8 +38,9 @@ type Session struct {
 	reason   error // valid once finished is closed, guarded by mu before
 	onEnd    func(*Session)
 	stats    counters
-	errors   int // reading goroutine only: errors not yet forgiven
-	good     int // reading goroutine only: good messages since the last error
+	errors   int   // reading goroutine only: errors not yet forgiven
+	good     int   // reading goroutine only: good messages since the last error
+	ahead    ahead // reading goroutine only
 }
 
 // Open starts a session as the side that signs on. The session owns conn from now on.
@@ -117,7 +118,7 @@ func (s *Session) Send(m unionpay.Message) error {
 			return ErrNotSignedOn
 		}
 	}
-	return s.send(m, s.Peer(), SignInForce)
+	return s.send(m, s.Peer(), signWhenWritten)
 }
 
 func (s *Session) send(m unionpay.Message, peer string, sign Signing) error {
@@ -149,6 +150,8 @@ func (s *Session) encode(m unionpay.Message, peer string, sign Signing) (*outbou
 		compute = func(input []byte) ([8]byte, error) { return s.config.Keys.MAC(peer, input) }
 	case SignPending:
 		compute = func(input []byte) ([8]byte, error) { return s.config.Keys.MACPending(peer, input) }
+	case signWhenWritten:
+		compute = roomForMAC
 	}
 	body, out := getFrame(), getFrame()
 	defer putFrame(body)
@@ -166,9 +169,12 @@ func (s *Session) encode(m unionpay.Message, peer string, sign Signing) (*outbou
 		putFrame(out)
 		return nil, fmt.Errorf("link: framing %s: %w", m.Type(), err)
 	}
-	out.message = m
+	out.message, out.peer, out.unsigned = m, peer, sign == signWhenWritten
 	return out, nil
 }
+
+// roomForMAC leaves zeros where sign writes the MAC.
+func roomForMAC([]byte) (zero [8]byte, err error) { return zero, nil }
 
 // Up reports whether business may pass.
 func (s *Session) Up() bool { return s.up.Load() }

@@ -41,6 +41,8 @@ const (
 	Unsigned Signing = iota
 	SignInForce
 	SignPending
+	// signWhenWritten is SignInForce with the key that is in force when the message is written: messages that wait are signed two at a time.
+	signWhenWritten
 )
 
 // Action is one thing the machine wants done, in order.

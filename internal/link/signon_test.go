@@ -30,6 +30,12 @@ func (k *fakeKeys) note(call string) { k.calls = append(k.calls, call) }
 
 func (k *fakeKeys) MAC(string, []byte) ([8]byte, error)        { return [8]byte{}, k.err }
 func (k *fakeKeys) MACPending(string, []byte) ([8]byte, error) { return [8]byte{}, k.err }
+func (k *fakeKeys) MACPair(string, []byte, []byte) (a, b [8]byte, err error) {
+	return a, b, k.err
+}
+func (k *fakeKeys) VerifyMACPair(string, []byte, []byte, [8]byte, [8]byte) (a, b bool, err error) {
+	return !k.refuse, !k.refuse, k.err
+}
 func (k *fakeKeys) VerifyMAC(string, []byte, [8]byte) (bool, error) {
 	return !k.refuse, k.err
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"tapnet/iso8583"
 	"tapnet/iso8583/unionpay"
 )
 
@@ -22,12 +21,8 @@ func (s *Session) traceOut(f *outbound) {
 	if !kept {
 		return
 	}
-	skip := 4
-	if s.config.Dialect == unionpay.Terminal {
-		skip = 2 + iso8583.TPDUBytes + iso8583.HeaderBytes
-	}
 	s.trace(TraceEvent{
-		Session: s.config.Name, Peer: s.Peer(), Direction: Out, At: at, Raw: bytes.Clone(f.bytes[skip:]), Message: f.message,
+		Session: s.config.Name, Peer: s.Peer(), Direction: Out, At: at, Raw: bytes.Clone(f.bytes[s.bodyAt():]), Message: f.message,
 	})
 }
 

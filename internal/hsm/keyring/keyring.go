@@ -113,6 +113,38 @@ func (r *Ring) VerifyMAC(peer string, input []byte, code [8]byte) (bool, error) 
 	return false, nil
 }
 
+// MACPair is MAC on two messages.
+func (r *Ring) MACPair(peer string, a, b []byte) (codeA, codeB [8]byte, err error) {
+	k := r.names(peer)
+	name := k.inForce
+	if name == "" {
+		name = k.pending
+	}
+	if name == "" {
+		return codeA, codeB, fmt.Errorf("keyring: no MAC key with %q", peer)
+	}
+	return r.config.HSM.MACPair(name, r.config.MAC, a, b)
+}
+
+// VerifyMACPair is VerifyMAC on two messages.
+func (r *Ring) VerifyMACPair(peer string, a, b []byte, codeA, codeB [8]byte) (okA, okB bool, err error) {
+	if k := r.names(peer); k.inForce != "" {
+		okA, okB, err = r.config.HSM.VerifyMACPair(k.inForce, r.config.MAC, a, b, codeA, codeB)
+		if err != nil && !errors.Is(err, hsm.ErrNoKey) {
+			return false, false, err
+		}
+	}
+	if !okA { // under another of the keys, or not at all
+		if okA, err = r.VerifyMAC(peer, a, codeA); err != nil {
+			return false, false, err
+		}
+	}
+	if !okB {
+		okB, err = r.VerifyMAC(peer, b, codeB)
+	}
+	return okA, okB, err
+}
+
 func (r *Ring) names(peer string) macKeys {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -179,3 +179,45 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestPairs: two messages at once are as good as one by one, under the key in force, the one before, and none.
+func TestPairs(t *testing.T) {
+	host, _ := ring(t, 1, hsm.ModeEncrypt, false)
+	terminal, _ := ring(t, 2, hsm.ModeDecrypt, false)
+	a, b := []byte("one message"), []byte("another one, which is longer")
+	if _, _, err := terminal.MACPair(peer, a, b); err == nil {
+		t.Error("MACs without a key")
+	}
+	if okA, okB, err := terminal.VerifyMACPair(peer, a, b, [8]byte{}, [8]byte{}); okA || okB || err != nil {
+		t.Errorf("verified without a key: %t, %t, %v", okA, okB, err)
+	}
+	var before [8]byte
+	for range 3 {
+		keys, _, err := host.Issue(peer, true, true)
+		must(t, err)
+		_, err = terminal.Install(peer, keys)
+		must(t, err)
+		must(t, host.Confirm(peer))
+		must(t, terminal.Confirm(peer))
+		codeA, codeB, err := host.MACPair(peer, a, b)
+		must(t, err)
+		wantA, err := host.MAC(peer, a)
+		must(t, err)
+		wantB, err := host.MAC(peer, b)
+		must(t, err)
+		if codeA != wantA || codeB != wantB {
+			t.Errorf("%X %X, want %X %X", codeA, codeB, wantA, wantB)
+		}
+		wrong := codeB
+		wrong[0] ^= 1
+		for _, c := range []struct {
+			codeA, codeB [8]byte
+			okA, okB     bool
+		}{{codeA, codeB, true, true}, {codeA, wrong, true, false}, {wrong, codeB, false, true}, {before, codeB, before != [8]byte{}, true}} {
+			if okA, okB, err := terminal.VerifyMACPair(peer, a, b, c.codeA, c.codeB); okA != c.okA || okB != c.okB || err != nil {
+				t.Errorf("%t, %t, %v; want %t, %t", okA, okB, err, c.okA, c.okB)
+			}
+		}
+		before = codeA
+	}
+}
