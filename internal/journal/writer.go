@@ -2,12 +2,13 @@ package journal
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 )
 
 // Writer runs a machine over a store with two goroutines: one decides, the other commits and releases. While a batch
-// is being committed the next one is already being decided. It takes what is queued and never waits for more; batches
-// grow by themselves while the disk is busy.
+// is being committed the next one is already being decided. It takes what is queued or about to be, and never waits on an
+// idle machine; batches grow by themselves while the disk is busy.
 type Writer struct {
 	engine
 	queue    chan Event
@@ -52,11 +53,15 @@ func (w *Writer) Submit(ctx context.Context, ev Event) error {
 	default:
 	}
 	select {
-	case w.queue <- ev:
-	case <-w.stopping:
-		return w.stopped()
-	case <-ctx.Done():
-		return ctx.Err()
+	case w.queue <- ev: // there is room nearly always, and a select of one is quicker
+	default:
+		select {
+		case w.queue <- ev:
+		case <-w.stopping:
+			return w.stopped()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	// The writer empties the queue after closing done. An event that came later than that is taken out here.
 	select {
@@ -169,6 +174,7 @@ func (w *Writer) loop(ctx context.Context) error {
 		}
 		select {
 		case next := <-free:
+			w.gather(current)
 			w.complete(current)
 			c.full <- current
 			current = next
@@ -199,6 +205,21 @@ func (w *Writer) fill(b *batch) {
 		case ev := <-w.queue:
 			w.handle(&ev, b)
 		default:
+			return
+		}
+	}
+}
+
+// gatherRounds bounds how often a batch lets others run before it is committed.
+const gatherRounds = 8
+
+// gather lets those run who are about to submit, as long as that brings events. Each commit has costs of its own, so on a busy machine these are worth waiting
+// for; on an idle one nobody wants to run, and no time passes.
+func (w *Writer) gather(b *batch) {
+	for range gatherRounds {
+		before := b.events
+		runtime.Gosched()
+		if w.fill(b); b.events == before {
 			return
 		}
 	}
