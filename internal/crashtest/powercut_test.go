@@ -67,6 +67,11 @@ func (w *write) apply(b []byte) []byte {
 	return b
 }
 
+// name is a file's in the journal's directory or one below it.
+func (d *disk) name(path string) string {
+	return strings.TrimPrefix(path, d.dir+string(filepath.Separator))
+}
+
 // latest is what a name stands for while the power is on.
 func (d *disk) latest(name string) *inode {
 	versions := d.names[name]
@@ -85,7 +90,7 @@ func (d *disk) put(name string, file *inode) {
 
 // begin takes in a change when it begins: from then on it may be on the disk.
 func (d *disk) begin(c *call) error {
-	name := filepath.Base(c.path)
+	name := d.name(c.path)
 	d.count++
 	switch c.name {
 	case "open", "openat", "creat":
@@ -120,13 +125,16 @@ func (d *disk) end(c *call) {
 	if c.name != "fsync" && c.name != "fdatasync" || c.result != 0 {
 		return
 	}
-	if c.path == d.dir {
-		for name, versions := range d.names {
-			d.names[name] = versions[len(versions)-1:]
+	inside := false
+	for name, versions := range d.names {
+		if filepath.Dir(filepath.Join(d.dir, name)) == c.path {
+			d.names[name], inside = versions[len(versions)-1:], true
 		}
+	}
+	if inside || c.path == d.dir {
 		return
 	}
-	file := d.latest(filepath.Base(c.path))
+	file := d.latest(d.name(c.path))
 	if file == nil {
 		return
 	}
@@ -190,7 +198,8 @@ func (d *disk) image(random *rand.Rand, way int, dir string) error {
 		case anySector:
 			content = file.anySector(random, content)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
 			return err
 		}
 	}
@@ -248,10 +257,12 @@ type moment struct {
 func (tr *traced) moments() (all []moment) {
 	for i := range tr.calls {
 		c := &tr.calls[i]
-		if c.path != filepath.Dir(tr.path) && !strings.HasPrefix(c.path, tr.path) {
+		cells := journalsql.CellsPath(tr.path)
+		directory := c.path == filepath.Dir(tr.path) || c.path == cells
+		if !directory && !strings.HasPrefix(c.path, tr.path) && filepath.Dir(c.path) != cells {
 			continue
 		}
-		if c.path == filepath.Dir(tr.path) && (c.name == "open" || c.name == "openat") {
+		if directory && c.name != "fsync" && c.name != "fdatasync" {
 			continue
 		}
 		all = append(all, moment{c.begin, c, true}, moment{c.end, c, false})
@@ -444,7 +455,7 @@ func (tr *traced) testPowerCut(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	complain(t, wrong)
-	pages, anew := 0, 0
+	pages, anew, cells := 0, 0, 0
 	for i := range tr.calls {
 		c := &tr.calls[i]
 		switch {
@@ -452,13 +463,18 @@ func (tr *traced) testPowerCut(t *testing.T, seed uint64) {
 			pages++
 		case c.name == "pwrite64" && c.path == tr.path+"-wal" && c.offset == 0:
 			anew++
+		case c.name == "pwrite64" && filepath.Dir(c.path) == journalsql.CellsPath(tr.path):
+			cells++
 		}
 	}
 	if pages == 0 {
 		t.Error("nothing was carried over from the log after the first answer")
 	}
-	t.Logf("%d power cuts %v; %d pages carried over after the first answer, the log began %d times; %v", images, tried, pages, anew,
-		time.Since(began).Round(time.Millisecond))
+	if cells == 0 {
+		t.Error("no cell was written back")
+	}
+	t.Logf("%d power cuts %v; %d pages carried over after the first answer, the log began %d times, cells were written %d times; %v", images, tried, pages,
+		anew, cells, time.Since(began).Round(time.Millisecond))
 	tr.lyingDisk(t, random, lines)
 }
 

@@ -2,12 +2,11 @@ package journalsql
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"zombiezen.com/go/sqlite"
 
 	"tapnet/internal/journal"
+	"tapnet/internal/journal/celllog"
 )
 
 const (
@@ -50,51 +49,31 @@ func (s *Store) LastKey(ctx context.Context) (key string, err error) {
 
 // FindCell implements journal.Archive.
 func (s *Store) FindCell(ctx context.Context, id int64) (c journal.Cell, found bool, err error) {
-	f, err := s.cells.file(ctx, false)
-	if f == nil {
-		return c, false, err
-	}
-	found, err = lender(f.look).first(ctx, "find cell", findCellSQL, func(stmt *sqlite.Stmt) { stmt.BindInt64(1, id) },
-		func(stmt *sqlite.Stmt) error { return scanCell(stmt, &c) })
-	return c, found, err
-}
-
-// FindName implements journal.Archive.
-func (s *Store) FindName(ctx context.Context, name [16]byte) (c journal.Cell, found bool, err error) {
-	f, err := s.cells.file(ctx, false)
-	if f == nil {
-		return c, false, err
-	}
-	err = f.look(ctx, func(*sqlite.Conn) error {
-		found, err = f.findName(name, &c)
+	err = s.cells.look(ctx, func(l *celllog.Log) (err error) {
+		found, err = l.Find(id, &c)
 		return err
 	})
 	return c, found, err
 }
 
-// Cells implements journal.Archive. Like Load it reads on a connection of its own.
-func (s *Store) Cells(ctx context.Context, fn func(*journal.Cell) error) (err error) {
-	f, err := s.cells.file(ctx, false)
-	if f == nil {
+// FindName implements journal.Archive.
+func (s *Store) FindName(ctx context.Context, name [16]byte) (c journal.Cell, found bool, err error) {
+	err = s.cells.look(ctx, func(l *celllog.Log) (err error) {
+		found, err = l.FindName(name, &c)
 		return err
-	}
-	conn, err := connectCells(s.cells.path)
-	if err != nil {
-		return fmt.Errorf("journalsql: cells: %w", err)
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	conn.SetInterrupt(ctx.Done())
-	return eachCell(ctx, conn, fn)
+	})
+	return c, found, err
+}
+
+// Cells implements journal.Archive. Beside a writer each cell is as it is when its turn comes.
+func (s *Store) Cells(ctx context.Context, fn func(*journal.Cell) error) (err error) {
+	return s.cells.all(ctx, fn)
 }
 
 // Watermark implements journal.Archive.
 func (s *Store) Watermark(ctx context.Context) (watermark uint64, err error) {
-	f, err := s.cells.file(ctx, false)
-	if f == nil {
-		return 0, err
-	}
-	_, err = lender(f.look).first(ctx, "watermark", watermarkSQL, func(*sqlite.Stmt) {}, func(stmt *sqlite.Stmt) error {
-		watermark = uint64(stmt.ColumnInt64(0))
+	err = s.cells.look(ctx, func(l *celllog.Log) error {
+		watermark = l.Watermark()
 		return nil
 	})
 	return watermark, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -55,22 +54,15 @@ func (s *Store) Commit(ctx context.Context, epoch uint64, rows []journal.Row, ba
 	if s.checkpoint.committed(len(rows)) {
 		_, _ = passive(s.writer) // an error is no error of the commit; the next round tries again
 	}
-	return s.writeBack(ctx, back)
+	return s.writeBack(back)
 }
 
 // writeBack comes after the commit, so that no cell is ever ahead of the journal.
-func (s *Store) writeBack(ctx context.Context, back *journal.Back) error {
+func (s *Store) writeBack(back *journal.Back) error {
 	if back == nil || len(back.Cells) == 0 && back.Watermark == 0 {
 		return nil
 	}
-	f, err := s.cells.file(context.WithoutCancel(ctx), true)
-	if err != nil {
-		return err
-	}
-	if err := f.put(back, s.lastSeq); err != nil {
-		return fmt.Errorf("journalsql: %s: %w", filepath.Base(s.cells.path), err)
-	}
-	return nil
+	return s.cells.put(back, s.lastSeq)
 }
 
 // insertAll runs inside the transaction. The epoch is read there: BEGIN IMMEDIATE holds the write lock, so nobody

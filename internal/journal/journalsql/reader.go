@@ -15,6 +15,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"tapnet/internal/journal"
+	"tapnet/internal/journal/celllog"
 	"tapnet/internal/ledger"
 )
 
@@ -42,7 +43,7 @@ const (
 type Reader struct {
 	path  string
 	conn  *sqlite.Conn
-	cells *sqlite.Conn // nil when nothing was ever written back
+	cells *celllog.Log // nil before it is asked for
 	still bool
 }
 
@@ -56,9 +57,6 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 		return nil, errors.Join(fmt.Errorf("journalsql: read %s: %w", filepath.Base(path), err), r.Close())
 	}
 	r.conn.SetInterrupt(ctx.Done())
-	if r.cells != nil {
-		r.cells.SetInterrupt(ctx.Done())
-	}
 	return r, nil
 }
 
@@ -67,18 +65,6 @@ func (r *Reader) open() (err error) {
 		return err
 	}
 	if _, err := r.conn.Prepare(rangeSQL); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotJournal, err)
-	}
-	path := CellsPath(r.path)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing was ever written back
-	}
-	still := false
-	if r.cells, still, err = openStill(path, cellVersion); err != nil {
-		return err
-	}
-	r.still = r.still && still
-	if _, err := r.cells.Prepare(cellsSQL); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotJournal, err)
 	}
 	return nil
@@ -131,7 +117,7 @@ func hasLog(path string) bool {
 // Still reports whether the journal had no writer when it was opened and has none now. One that was still and is not any
 // more was read without regard to its writer and must be opened again.
 func (r *Reader) Still() (before, now bool) {
-	return r.still, !hasLog(r.path) && !hasLog(CellsPath(r.path))
+	return r.still, !hasLog(r.path)
 }
 
 // Ends are the numbers of the first and the last row, zero when there is none. A sound journal begins with 1.

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"tapnet/internal/journal"
+	"tapnet/internal/journal/celllog"
 	"tapnet/internal/journal/journaltest"
 )
 
@@ -90,27 +93,26 @@ func TestAReaderReadsTheCellsOfALiveStoreAndOfACopy(t *testing.T) {
 	}
 }
 
-func TestAReaderGoesOnWhereCellsAreDamaged(t *testing.T) {
-	s, _ := withCells(t)
+func TestAReaderReadsCellsThatCannotBe(t *testing.T) {
+	s, back := withCells(t)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := sqlite.OpenConn(CellsPath(s.path), sqlite.OpenReadWrite)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = sqlitex.ExecuteScript(conn, `UPDATE cell SET name = x'00' WHERE id = 1; UPDATE cell SET data = zeroblob(5000) WHERE id = 3;
-		UPDATE cell SET seq = -1 WHERE id = 5; UPDATE cell SET data = '' WHERE id = 7; UPDATE mark SET watermark = -2`, nil)
-	if err := errors.Join(err, conn.Close()); err != nil {
+	cells := back.Cells
+	cells[0].Seq, cells[1].Name, cells[2].Data = 1<<64-1, [16]byte{}, nil
+	if err := WriteCells(s.path, cells, 1<<64-2, 1<<64-3); err != nil {
 		t.Fatal(err)
 	}
 	r := openReader(t, s.path)
-	cells := allCells(t, r.Cells)
-	if len(cells) != 6 || cells[0].Name != [16]byte{} || len(cells[1].Data) != 0 || cells[2].Seq != 1<<64-1 || len(cells[3].Data) != 0 || len(cells[4].Data) != 4 {
-		t.Errorf("%v", cells)
+	got := allCells(t, r.Cells)
+	if len(got) != 6 || got[4].Seq != 1<<64-1 || got[3].Name != [16]byte{} || len(got[2].Data) != 0 || len(got[1].Data) != 4 {
+		t.Errorf("%v", got)
 	}
 	if w, err := r.Watermark(t.Context()); err != nil || w != 1<<64-2 {
 		t.Errorf("watermark %d, %v", w, err)
+	}
+	if last, err := r.LastInCells(t.Context()); err != nil || last != 1<<64-3 {
+		t.Errorf("last row %d, %v", last, err)
 	}
 	enough := errors.New("enough")
 	if err := r.Cells(t.Context(), func(*journal.Cell) error { return enough }); !errors.Is(err, enough) {
@@ -118,6 +120,108 @@ func TestAReaderGoesOnWhereCellsAreDamaged(t *testing.T) {
 	}
 	if got := allCells(t, r.Cells); len(got) != 6 {
 		t.Errorf("after an error %d cells", len(got))
+	}
+}
+
+// TestDamagedCells: a reader refuses them, and the next writer has the rows replayed.
+func TestDamagedCells(t *testing.T) {
+	s, _ := withCells(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := celllog.Damage(CellsPath(s.path)); err != nil {
+		t.Fatal(err)
+	}
+	var damage *celllog.DamageError
+	r := openReader(t, s.path)
+	if _, err := r.Watermark(t.Context()); !errors.As(err, &damage) {
+		t.Errorf("watermark: %v", err)
+	}
+	if err := r.Cells(t.Context(), func(*journal.Cell) error { return nil }); !errors.As(err, &damage) {
+		t.Errorf("cells: %v", err)
+	}
+	again := openStore(t, filepath.Dir(s.path))
+	if _, err := again.Watermark(t.Context()); !errors.As(err, &damage) {
+		t.Errorf("watermark of a store that nobody has claimed: %v", err)
+	}
+	if _, err := again.Claim(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := again.Watermark(t.Context()); w != 0 || err != nil {
+		t.Errorf("watermark %d, %v", w, err)
+	}
+	if _, found, err := again.FindCell(t.Context(), 9); found || err != nil {
+		t.Errorf("cell 9: %t, %v", found, err)
+	}
+}
+
+// TestTheFormerFileOfCells is removed by the next writer and by nobody else.
+func TestTheFormerFileOfCells(t *testing.T) {
+	s, _, _ := filled(t, 3)
+	former := strings.TrimSuffix(s.path, ".db") + formerSuffix
+	for _, name := range []string{former, former + "-wal", former + "-shm"} {
+		if err := os.WriteFile(name, []byte("SQLite format 3"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w, err := s.Watermark(t.Context()); w != 0 || err != nil {
+		t.Errorf("watermark %d, %v", w, err)
+	}
+	if _, err := os.Stat(former); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Claim(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{former, former + "-wal", former + "-shm"} {
+		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", filepath.Base(name), err)
+		}
+	}
+}
+
+// TestCellsOfATakeover: a handle that lost the journal sees what the new one writes, and writes no more.
+func TestCellsOfATakeover(t *testing.T) {
+	s, _ := withCells(t)
+	other := openStore(t, filepath.Dir(s.path))
+	if w, err := other.Watermark(t.Context()); w != 19 || err != nil {
+		t.Fatalf("watermark %d, %v", w, err)
+	}
+	epoch, err := other.Claim(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq, hash, err := other.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := &journal.Chain{Seq: seq, Hash: hash}
+	back := &journal.Back{Watermark: 20}
+	back.Add(3, [16]byte{3, 7}, 22).Data = []byte("new")
+	if err := s.Commit(t.Context(), epoch-1, nil, back); !errors.Is(err, journal.ErrStaleEpoch) {
+		t.Errorf("the old handle: %v", err)
+	}
+	if err := other.Commit(t.Context(), epoch, journaltest.Seal(chain, journal.Row{Kind: journal.Noted}), back); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c, found, err := s.FindName(t.Context(), [16]byte{3, 7})
+		if err != nil || !found || string(c.Data) != "new" {
+			t.Errorf("the old handle finds %v, %t, %v", c, found, err)
+		}
+		back.Watermark++
+		if err := other.Commit(t.Context(), epoch, nil, back); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w, err := s.Watermark(t.Context()); w != 22 || err != nil {
+		t.Errorf("watermark %d, %v", w, err)
+	}
+	want := allCells(t, other.Cells)
+	for _, read := range []func(context.Context, func(*journal.Cell) error) error{s.Cells, s.Sweep, other.Sweep} {
+		if got := allCells(t, read); !reflect.DeepEqual(got, want) {
+			t.Errorf("cells are %v, want %v", got, want)
+		}
 	}
 }
 
@@ -145,5 +249,38 @@ func TestCellsAheadOfTheJournal(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestALookupOfACellAllocatesOnlyItsData(t *testing.T) {
+	s, back := withCells(t)
+	name := back.Cells[0].Name
+	if n := testing.AllocsPerRun(100, func() {
+		if _, found, err := s.FindName(t.Context(), name); !found || err != nil {
+			t.Fatal(found, err)
+		}
+	}); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestACommitWritesItsCellsAtOnce: the file of the log grows by one write a commit, which holds its cells and a mark.
+func TestACommitWritesItsCellsAtOnce(t *testing.T) {
+	s, back := withCells(t)
+	before, err := celllog.Size(CellsPath(s.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq, hash, err := s.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := &journal.Chain{Seq: seq, Hash: hash}
+	if err := s.Commit(t.Context(), 1, journaltest.Seal(chain, journal.Row{Kind: journal.Noted}), back); err != nil {
+		t.Fatal(err)
+	}
+	after, err := celllog.Size(CellsPath(s.path))
+	if want := before + int64(len(back.Cells)+1)*64; err != nil || after != want {
+		t.Errorf("%d bytes, want %d, %v", after, want, err)
 	}
 }

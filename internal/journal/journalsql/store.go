@@ -2,7 +2,8 @@
 //
 // It follows no standard. It promises what journal.Store asks for: a commit is one transaction, on disk when Commit
 // returns (write-ahead log, synchronous=FULL), checked against the epoch row inside that transaction. Cells, which are
-// a cache of the rows, are written to a second file after the commit, without a sync, and never get ahead of the rows.
+// a cache of the rows, are written to a log of their own (celllog) after the commit, without a sync, and never get
+// ahead of the rows.
 // It does not know what rows or cells mean, and does not lock the data directory.
 package journalsql
 
@@ -242,15 +243,8 @@ func (s *Store) Claim(ctx context.Context, owner string) (epoch uint64, err erro
 		return 0, fmt.Errorf("journalsql: claim: %w", err)
 	}
 	s.lastSeq = uint64(last)
-	if f, err := s.cells.file(ctx, false); err != nil {
+	if err := s.cells.claim(s.lastSeq); err != nil {
 		return 0, err
-	} else if f != nil {
-		if err := f.check(ctx, s.lastSeq); err != nil {
-			return 0, fmt.Errorf("journalsql: %s: %w", filepath.Base(s.cells.path), err)
-		}
-		if err := f.own(true); err != nil {
-			return 0, err
-		}
 	}
 	return uint64(current), nil
 }

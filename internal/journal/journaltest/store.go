@@ -91,6 +91,8 @@ func Store(t *testing.T, open Open) {
 		{"CancelledContext", testCancelled},
 		{"Closed", testClosed},
 		{"ReadersWhileCommitting", testReaders},
+		{"Cells", testCells},
+		{"CellsThatAreRefused", testRefusedCells},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open) })
 	}

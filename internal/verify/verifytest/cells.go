@@ -248,13 +248,39 @@ func Cells(ctx context.Context, dir, name string) (cells []journal.Cell, waterma
 	return cells, watermark, errors.Join(err, again, store.Close())
 }
 
-// PutCell writes a cell as it is, over one of the same number. In the file data ends with a mark.
-func PutCell(dir, name string, c journal.Cell) error {
-	given := fmt.Sprintf("x'%x'", c.Name)
-	if c.Name == [16]byte{} {
-		given = "NULL"
+// rewrite gives a journal other cells and another watermark.
+func rewrite(ctx context.Context, dir, name string, change func(cells []journal.Cell, watermark uint64) ([]journal.Cell, uint64)) error {
+	cells, watermark, err := Cells(ctx, dir, name)
+	if err != nil {
+		return err
 	}
-	return Exec(dir, name, fmt.Sprintf(`UPDATE cell SET seq = %[2]d, name = %[3]s, data = x'%[4]x' WHERE id = %[1]d;
-		INSERT INTO cell (place, id, seq, name, data) SELECT %[1]d, %[1]d, %[2]d, %[3]s, x'%[4]x' WHERE NOT EXISTS (SELECT 1 FROM cell WHERE id = %[1]d)`,
-		c.ID, int64(c.Seq), given, append(slices.Clone(c.Data), 0x80)))
+	reader, err := journalsql.OpenReader(ctx, Path(dir, name))
+	if err != nil {
+		return err
+	}
+	last, err := reader.LastInCells(ctx)
+	if err := errors.Join(err, reader.Close()); err != nil {
+		return err
+	}
+	cells, watermark = change(cells, watermark)
+	return journalsql.WriteCells(Path(dir, name), cells, watermark, last)
+}
+
+// PutCell writes a cell as it is, over one of the same number.
+func PutCell(ctx context.Context, dir, name string, c journal.Cell) error {
+	return rewrite(ctx, dir, name, func(cells []journal.Cell, watermark uint64) ([]journal.Cell, uint64) {
+		return append(slices.DeleteFunc(cells, func(other journal.Cell) bool { return other.ID == c.ID }), c), watermark
+	})
+}
+
+// DropCell takes a cell away.
+func DropCell(ctx context.Context, dir, name string, id int64) error {
+	return rewrite(ctx, dir, name, func(cells []journal.Cell, watermark uint64) ([]journal.Cell, uint64) {
+		return slices.DeleteFunc(cells, func(c journal.Cell) bool { return c.ID == id }), watermark
+	})
+}
+
+// SetWatermark has the cells say that they are complete up to a row.
+func SetWatermark(ctx context.Context, dir, name string, mark uint64) error {
+	return rewrite(ctx, dir, name, func(cells []journal.Cell, _ uint64) ([]journal.Cell, uint64) { return cells, mark })
 }

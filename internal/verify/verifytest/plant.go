@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
@@ -100,13 +99,6 @@ func Exec(dir, name, script string) (err error) {
 		return fmt.Errorf("verifytest: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	// The cells are in a file of their own; attached, their tables are found by name.
-	cells := journalsql.CellsPath(Path(dir, name))
-	if _, missing := os.Stat(cells); missing == nil {
-		if err := sqlitex.ExecuteTransient(conn, "ATTACH ?1 AS cells", &sqlitex.ExecOptions{Args: []any{cells}}); err != nil {
-			return fmt.Errorf("verifytest: %w", err)
-		}
-	}
 	if err := sqlitex.ExecuteScript(conn, script, nil); err != nil {
 		return fmt.Errorf("verifytest: %w", err)
 	}
