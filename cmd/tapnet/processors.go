@@ -13,8 +13,8 @@ func spareProcessor() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
-	// What is live is small beside what a busy network allocates: memory for half as many collections is well spent.
+	// What is live is small beside what a busy network allocates: memory for a quarter of the collections is well spent. GOMEMLIMIT bounds it.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(400)
 	}
 }

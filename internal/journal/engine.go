@@ -11,10 +11,11 @@ import (
 
 // Defaults of Config.
 const (
-	// DefaultMaxBatch is where larger batches stop paying on SQLite: a sync of 512 rows costs under three times that of one.
-	DefaultMaxBatch = 512
+	// DefaultMaxBatch is where larger batches stop paying: the costs of a commit are small beside those of so many rows, and while a larger one is synced too
+	// few events would be left to decide.
+	DefaultMaxBatch = 256
 	// DefaultQueue bounds what waits for the writer to a few batches; beyond that Submit waits and the peers feel it.
-	DefaultQueue = 4 * DefaultMaxBatch
+	DefaultQueue = 8 * DefaultMaxBatch
 )
 
 // Config is what a Writer or Stepper is made of. Machine, Store and Clock are required.

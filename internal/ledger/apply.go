@@ -54,7 +54,8 @@ func (b *Book) ApplyLinked(transfers ...Transfer) (int, Code) {
 		case Pending:
 			u.held = t.ID
 		case Post, Void:
-			u.resolved, u.hold = t.Resolves, b.holds[t.Resolves]
+			u.resolved = t.Resolves
+			u.hold, _ = b.holds.get(t.Resolves)
 		}
 		b.undo = append(b.undo, u)
 		b.commit(t, m, debit, credit)
@@ -67,10 +68,10 @@ func (b *Book) rollback(lastID uint64) {
 		u := &b.undo[i]
 		b.accounts[u.debit], b.accounts[u.credit] = u.before, u.beforeC
 		if u.held != 0 {
-			delete(b.holds, u.held)
+			b.holds.drop(u.held)
 		}
 		if u.resolved != 0 {
-			b.holds[u.resolved] = u.hold
+			b.holds.put(u.resolved, u.hold)
 		}
 	}
 	b.lastID = lastID
@@ -120,7 +121,7 @@ func (b *Book) plan(t *Transfer) (move, Code) {
 // planResolve ends a hold. Its accounts were checked when the hold was made, so only the hold's own terms are left to compare, and that the accounts
 // are there and not put away.
 func (b *Book) planResolve(t *Transfer) (move, Code) {
-	h, ok := b.holds[t.Resolves]
+	h, ok := b.holds.get(t.Resolves)
 	if !ok {
 		return move{}, HoldUnknown
 	}
@@ -182,9 +183,9 @@ func (b *Book) commit(t *Transfer, m move, debit, credit Balance) {
 	c.balance, c.last = credit, t.ID
 	switch t.Phase {
 	case Pending:
-		b.holds[t.ID] = hold{debit: t.Debit, credit: t.Credit, amount: t.Amount, currency: t.Currency}
+		b.holds.put(t.ID, hold{debit: t.Debit, credit: t.Credit, amount: t.Amount, currency: t.Currency})
 	case Post, Void:
-		delete(b.holds, t.Resolves)
+		b.holds.drop(t.Resolves)
 	}
 	b.lastID = t.ID
 }

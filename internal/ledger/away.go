@@ -45,15 +45,14 @@ func (b *Book) PutAway(a Account) {
 
 // PutHoldAway forgets an open hold; its money stays held in the balances. Its owner adopts it again before it resolves it.
 func (b *Book) PutHoldAway(id uint64) {
-	if _, ok := b.holds[id]; ok {
-		delete(b.holds, id)
+	if b.holds.drop(id) {
 		b.part = true
 	}
 }
 
 // Adopt takes back an open hold that was put away, or one of which the balances know and the book does not yet.
 func (b *Book) Adopt(h Hold) {
-	b.holds[h.ID] = hold{debit: h.Debit, credit: h.Credit, amount: h.Amount, currency: h.Currency}
+	b.holds.put(h.ID, hold{debit: h.Debit, credit: h.Credit, amount: h.Amount, currency: h.Currency})
 }
 
 // Partial says that the book was restored without all of its accounts and holds.
@@ -64,7 +63,7 @@ func (b *Book) Partial() { b.part = true }
 func (b *Book) Redo(t Transfer) Code {
 	debit, okDebit := b.index[t.Debit]
 	credit, okCredit := b.index[t.Credit]
-	h, held := b.holds[t.Resolves]
+	h, held := b.holds.get(t.Resolves)
 	switch {
 	case t.ID == 0:
 		return IDMissing
@@ -81,13 +80,13 @@ func (b *Book) Redo(t Transfer) Code {
 		m.post = t.Amount
 	case Pending:
 		m.hold = t.Amount
-		b.holds[t.ID] = hold{debit: t.Debit, credit: t.Credit, amount: t.Amount, currency: t.Currency}
+		b.holds.put(t.ID, hold{debit: t.Debit, credit: t.Credit, amount: t.Amount, currency: t.Currency})
 	case Post:
 		m.hold, m.post = -h.amount, t.Amount
-		delete(b.holds, t.Resolves)
+		b.holds.drop(t.Resolves)
 	case Void:
 		m.hold = -h.amount
-		delete(b.holds, t.Resolves)
+		b.holds.drop(t.Resolves)
 	default:
 		return PhaseUnknown
 	}

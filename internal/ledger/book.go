@@ -13,7 +13,7 @@ import (
 type Book struct {
 	index    map[Account]int32
 	accounts []account
-	holds    map[uint64]hold
+	holds    holds
 	lastID   uint64
 	order    []int32 // accounts by number; rebuilt when stale
 	stale    bool
@@ -46,7 +46,7 @@ type undo struct {
 
 // NewBook is a book without accounts.
 func NewBook() *Book {
-	return &Book{index: make(map[Account]int32), holds: make(map[uint64]hold)}
+	return &Book{index: make(map[Account]int32), holds: newHolds()}
 }
 
 // Open opens an account. Opening it again with the same rules changes nothing and is OK, so that replay may repeat it.
@@ -121,7 +121,7 @@ func (s AccountSpec) available(x Balance) int64 {
 
 // Hold is the open hold of that id.
 func (b *Book) Hold(id uint64) (Hold, bool) {
-	h, ok := b.holds[id]
+	h, ok := b.holds.get(id)
 	if !ok {
 		return Hold{}, false
 	}
@@ -134,8 +134,8 @@ func publicHold(id uint64, h hold) Hold {
 
 // Holds are the open holds in order of id.
 func (b *Book) Holds() []Hold {
-	out := make([]Hold, 0, len(b.holds))
-	for id, h := range b.holds {
+	out := make([]Hold, 0, b.holds.len())
+	for id, h := range b.holds.all() {
 		out = append(out, publicHold(id, h))
 	}
 	slices.SortFunc(out, func(x, y Hold) int {
@@ -213,8 +213,8 @@ func (b *Book) Audit() error {
 			return fmt.Errorf("ledger: currency %03d: posted debits and credits differ by %d", currency, sum)
 		}
 	}
-	held := make(map[Account]Balance, len(b.holds))
-	for _, h := range b.holds {
+	held := make(map[Account]Balance, b.holds.len())
+	for _, h := range b.holds.all() {
 		debit, credit := held[h.debit], held[h.credit]
 		debit.DebitsPending += h.amount
 		credit.CreditsPending += h.amount

@@ -273,7 +273,7 @@ func TestAuditNotices(t *testing.T) {
 	for name, damage := range map[string]func(b *Book){
 		"posted":    func(b *Book) { b.accounts[b.index[cash]].balance.DebitsPosted++ },
 		"pending":   func(b *Book) { b.accounts[b.index[holder]].balance.DebitsPending++ },
-		"hold lost": func(b *Book) { delete(b.holds, 2) },
+		"hold lost": func(b *Book) { b.holds.drop(2) },
 		"overdrawn": func(b *Book) {
 			b.accounts[b.index[holder]].balance.DebitsPosted += 1000
 			b.accounts[b.index[fees]].balance.CreditsPosted += 1000
