@@ -155,18 +155,19 @@ func commandTemplate(data []byte) (value []byte, sw apdu.SW) {
 	return element.Value, apdu.OK
 }
 
-// choosesCash: the terminal supports electronic cash, the payment is in a currency of the card and within the purse and its limit for
-// one payment, the PIN is not blocked, and nothing of the last online payment is pending [REF 2.9].
+// choosesCash: the terminal supports electronic cash, the payment is in a currency of the card and within the purse and its limit for one payment, the PIN is
+// not blocked, and nothing of the last online payment is pending [REF 2.9]. Whatever it chooses, a transaction in the second currency is about the second
+// purse [REF 1.3]: a load of it must prove the balance of that one.
 func (a *application) choosesCash(terminal emv.Data, s *ApplicationState) (cash, second bool) {
-	if len(a.contact.CashAFL) == 0 || s.Blocked {
-		return false, false
-	}
-	amount, ok := parseN12(terminal.Get(emv.TagAmount))
 	support, currency := terminal.Get(emv.TagECTerminalSupport), terminal.Get(emv.TagCurrency)
-	if !ok || len(support) != 1 || support[0] != 1 || len(currency) != 2 {
+	if len(currency) != 2 {
 		return false, false
 	}
 	second = !a.SecondCurrency.IsZero() && [2]byte(currency) == a.secondCurrency
+	amount, ok := parseN12(terminal.Get(emv.TagAmount))
+	if len(a.contact.CashAFL) == 0 || s.Blocked || !ok || len(support) != 1 || support[0] != 1 {
+		return false, second
+	}
 	if !second && [2]byte(currency) != a.currency {
 		return false, false
 	}
@@ -176,7 +177,7 @@ func (a *application) choosesCash(terminal emv.Data, s *ApplicationState) (cash,
 	}
 	cash = amount <= purse.Balance && amount <= purse.SingleLimit &&
 		!s.History.IssuerAuthFailed && !s.History.ScriptFailed && s.PINTries != 0
-	return cash, second && cash
+	return cash, second
 }
 
 // prepareContact makes the dialogue ready: lists from the records, answers to SELECT, checks.

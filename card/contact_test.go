@@ -464,7 +464,7 @@ func TestCarriers(t *testing.T) {
 	i := insert(t, c, issued)
 	i.send(apdu.Select([]byte(emv.PSE)), apdu.FileNotFound)
 	i.payOnline()
-	if _, _, err := cardtest.Issue(cardtest.Options{Change: func(image *card.Image) { image.Interfaces = 4 }}); err == nil {
+	if _, _, err := cardtest.Issue(cardtest.Options{Change: func(image *card.Image) { image.Interfaces = 8 }}); err == nil {
 		t.Error("an unknown interface was accepted")
 	}
 }

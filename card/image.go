@@ -17,6 +17,8 @@ type Interface uint8
 const (
 	Contactless Interface = 1 << iota
 	Contact
+	// NoInterface is that of a card without a chip, a stripe on plastic: no reader ever powers it.
+	NoInterface
 )
 
 // Image is everything personalisation wrote on one card, and the state it starts with. It holds the card's data in the

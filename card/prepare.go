@@ -42,7 +42,7 @@ func prepare(image *Image, crypto Crypto) ([]application, error) {
 	if n == 0 || n > MaxApplications {
 		return nil, fmt.Errorf("%w: %d applications, want 1 to %d", ErrImage, n, MaxApplications)
 	}
-	if image.Interfaces&^bothInterfaces != 0 {
+	if image.Interfaces&^bothInterfaces != 0 && image.Interfaces != NoInterface {
 		return nil, fmt.Errorf("%w: unknown interface", ErrImage)
 	}
 	if len(image.Historical) > MaxHistoricalBytes {

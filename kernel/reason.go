@@ -125,6 +125,9 @@ var reasonTable = [reasonCount]ReasonText{
 
 var reasonTexts = ReasonTexts[Reason](reasonTable[:])
 
+// Text is what Term and Next say.
+func (r Reason) Text() ReasonText { return reasonTexts.Of(r) }
+
 // Term is why, as a sentence without a full stop.
 func (r Reason) Term() glossary.Term { return reasonTexts.Of(r).Why }
 

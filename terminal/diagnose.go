@@ -196,6 +196,22 @@ var responses = map[string]Diagnosis{
 	"57": {CauseCard, glossary.Term{EN: "this card may not do this transaction", ZH: "卡片不允许该交易"}, glossary.Term{EN: "Pay with another card.", ZH: "请换卡支付。"}},
 }
 
+// DiagnoseAnswer reads the issuer's answer to a payment of a card with an application. A purse that stands alone has no account: a till that goes online
+// for every amount asks its issuer for money that is on the chip.
+func DiagnoseAnswer(code string, application emv.AID) Diagnosis {
+	if code == noFunds && application == emv.AIDElectronicCash {
+		return Diagnosis{CauseTerminal,
+			glossary.Term{EN: "the card is a purse without an account: only its chip can pay, offline, and this till asked the issuer",
+				ZH: "此卡为纯电子现金卡，没有可联机扣款的账户，只能由芯片脱机支付，而本终端发起了联机"},
+			glossary.Term{EN: "Pay at a till that takes electronic cash offline, within the purse's balance; load the purse when it holds too little.",
+				ZH: "请到支持电子现金脱机消费的终端支付，金额不超过卡内余额；余额不足请先圈存。"}}
+	}
+	return DiagnoseResponse(code)
+}
+
+// noFunds is the answer to a payment that the account does not cover [REF 6.2].
+const noFunds = "51"
+
 // DiagnoseResponse reads a response code, two characters of field 39.
 func DiagnoseResponse(code string) Diagnosis {
 	switch code {

@@ -18,6 +18,21 @@ import (
 )
 
 // Every reason that is not a success names somebody and says what to do.
+func TestAPurseAloneIsNotOutOfMoney(t *testing.T) {
+	d := terminal.DiagnoseAnswer("51", emv.AIDElectronicCash)
+	if d.Cause != terminal.CauseTerminal || d.Why.EN == "" || d.Why.ZH == "" || d.Next.EN == "" || d.Next.ZH == "" {
+		t.Errorf("%+v", d)
+	}
+	for _, c := range []struct {
+		code string
+		aid  emv.AID
+	}{{"51", emv.AIDDebit}, {"51", ""}, {"55", emv.AIDElectronicCash}, {"00", emv.AIDElectronicCash}} {
+		if got := terminal.DiagnoseAnswer(c.code, c.aid); got != terminal.DiagnoseResponse(c.code) {
+			t.Errorf("%s of %s: %+v", c.code, c.aid, got)
+		}
+	}
+}
+
 func TestEveryReasonHasACause(t *testing.T) {
 	fine := map[kernel.Reason]bool{kernel.ReasonNone: true, kernel.ReasonApproved: true, kernel.ReasonIssuerDecides: true, kernel.ReasonDeferred: true,
 		kernel.ReasonExpiredOnline: true, kernel.ReasonODAFailedOnline: true, kernel.ReasonPINOnline: true, kernel.ReasonRecovered: true,

@@ -30,6 +30,7 @@ type Merchant struct {
 type Terminal struct {
 	ID       string // field 41, 8 characters
 	Merchant string // ID of its merchant
+	Currency uint16 // that of its batches; zero is that of the books
 }
 
 // Vault is what the acquirer asks of its HSM.
@@ -52,6 +53,8 @@ type Deps struct {
 	SealKey  string
 	Calendar clock.Calendar
 	Currency uint16 // ISO 4217 number of the books
+	// Currencies are others in which merchants are paid; a batch's totals are those of its terminal's currency alone.
+	Currencies []uint16
 	// AnswerWithin is how long the switch may take; zero means answerWithinDefault.
 	AnswerWithin time.Duration
 	// Capacity bounds what is kept in memory of payments and reversals that have ended.
@@ -88,6 +91,9 @@ func New(deps Deps) (*Acquirer, error) {
 	if deps.AnswerWithin <= 0 {
 		deps.AnswerWithin = answerWithinDefault
 	}
+	if err := deps.checkCurrencies(); err != nil {
+		return nil, err
+	}
 	places := map[string]int{}
 	for i, m := range deps.Merchants {
 		if _, twice := places[m.ID]; twice || m.ID == "" {
@@ -117,6 +123,8 @@ func New(deps Deps) (*Acquirer, error) {
 // Finding is what Prepare found out about a terminal's request.
 type Finding struct {
 	pin      *pinblock.Block
+	newPIN   *pinblock.Block    // of a PIN change
+	serial   unionpay.KeySerial // of the key that the PIN came under; zero: the session's
 	refuse   unionpay.ResponseCode
 	earlier  journal.Recall[*payment] // what the journal says of the key, when memory may have forgotten it
 	original journal.Recall[*payment] // the same of the payment that the request names
@@ -152,30 +160,47 @@ func (a *Acquirer) prepareRequest(ev *journal.Event, m *unionpay.FinancialReques
 	if m.PINBlock == nil {
 		return
 	}
-	translated, result, err := a.translate(ev.From, m)
+	f.pin = a.translate(ev.From, m, m.PINBlock, f)
+	if f.pin != nil && a.unique(ev.From) {
+		f.serial, _ = unionpay.KeySerialOf(m.Detail) // translated with it
+	}
+	if m.NewPIN != nil {
+		f.newPIN = a.translate(ev.From, m, m.NewPIN, f)
+	}
+}
+
+// translate brings a PIN under the switch's key, or says in the finding why it cannot.
+func (a *Acquirer) translate(terminal string, m *unionpay.FinancialRequest, block *pinblock.Block, f *Finding) *pinblock.Block {
+	translated, result, err := a.translateBlock(terminal, m, *block)
 	switch {
 	case err != nil:
 		f.refuse = unionpay.SystemFault
 	case result != hsm.PINOK:
 		f.refuse = unionpay.PINFormatError
 	default:
-		f.pin = &translated
+		return &translated
 	}
+	return nil
 }
 
-// translate brings a terminal's PIN under the switch's key, from the terminal's own or from the one of this transaction alone.
-func (a *Acquirer) translate(terminal string, m *unionpay.FinancialRequest) (pinblock.Block, hsm.PINResult, error) {
+// translateBlock does it from the terminal's own key or from the one of this transaction alone.
+func (a *Acquirer) translateBlock(terminal string, m *unionpay.FinancialRequest, block pinblock.Block) (pinblock.Block, hsm.PINResult, error) {
 	serial, err := unionpay.KeySerialOf(m.Detail)
 	to := a.deps.PINKey(a.deps.Switch)
-	unique := a.deps.BaseKey != nil && a.deps.BaseKey(terminal) != ""
+	unique := a.unique(terminal)
 	if err != nil || unique == serial.IsZero() {
 		return pinblock.Block{}, hsm.PINBadFormat, nil //nolint:nilerr // a key that the terminal may not use opens nothing
 	}
 	if unique {
 		key := hsm.Serial{AES: serial.Method() != unionpay.KeyTDES, Number: serial.Bytes()}
-		return a.deps.Vault.TranslateUniquePIN(a.deps.BaseKey(terminal), key, to, *m.PINBlock, m.PAN)
+		return a.deps.Vault.TranslateUniquePIN(a.deps.BaseKey(terminal), key, to, block, m.PAN)
 	}
-	return a.deps.Vault.TranslatePIN(a.deps.PINKey(terminal), to, *m.PINBlock, m.PAN)
+	return a.deps.Vault.TranslatePIN(a.deps.PINKey(terminal), to, block, m.PAN)
+}
+
+// unique reports whether a terminal has a key for every transaction.
+func (a *Acquirer) unique(terminal string) bool {
+	return a.deps.BaseKey != nil && a.deps.BaseKey(terminal) != ""
 }
 
 // Handle decides one event.
@@ -251,6 +276,9 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		if original, _, err = a.state.payments.Find(named, finding.original, a.state.look); err != nil {
 			return
 		}
+		if BusinessOf(m) == OfflineSale && (original == nil || original.network == "" || original.business != Sale) {
+			original = nil // the upload of what a card approved by itself names its request for the issuer, if there was one
+		}
 	}
 	refuse := a.vet(m, finding, original)
 	var forward *unionpay.FinancialRequest
@@ -265,6 +293,7 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		step.Emit(journal.Effect{To: ev.From, Message: a.respond(m, unionpay.Answer{Response: refuse})})
 		return // no row: the terminal sends it again
 	}
+	a.spend(now, m, finding.serial, step)
 	r := row(journal.Requested, &m.Payment)
 	r.Key, r.Content, r.ATC = key, content, counterOf(m)
 	if refuse != "" {
@@ -285,7 +314,7 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		a.queue.Send(r.Payment, a.deps.Switch, forward, step)
 		return
 	}
-	forward.PINBlock = finding.pin
+	forward.PINBlock, forward.NewPIN = finding.pin, finding.newPIN
 	step.Emit(journal.Effect{To: a.deps.Switch, Message: forward})
 	step.Emit(delivery.Await(key, a.deps.AnswerWithin))
 }
@@ -334,7 +363,7 @@ func (a *Acquirer) answered(now time.Time, ev *journal.Event, m *unionpay.Financ
 	r := row(journal.Answered, &forward.Payment)
 	r.Key, r.Linked, r.Payment, r.Reason, r.Answer, r.STAN = p.key+endMark, p.seq, key, answer.Response.Pack(), answer.AppendBinary(nil), p.stan
 	if answer.Response.Approved() {
-		r.Debit, r.Credit, r.Phase = p.business.money(a.accounts(p.terminal))
+		r.Debit, r.Credit, r.Phase = p.business.money(a.booksOf(p.terminal, r.Currency))
 		if p.business == CardsLastWord && !a.cardsLastWord(p, &r) {
 			return // nobody knows what it undoes: the network answers again
 		}
@@ -404,6 +433,11 @@ func (a *Acquirer) Finish(*journal.Effect) {}
 func (a *Acquirer) Describe(r *journal.Row) glossary.Term {
 	kind, code := r.Kind.Term(), unionpay.UnpackResponseCode(r.Reason)
 	switch {
+	case r.Kind == journal.Advised:
+		outcome := UploadOutcome(r.Reason).Term()
+		return glossary.Term{EN: "uploaded: " + outcome.EN, ZH: "批上送：" + outcome.ZH}
+	case r.Kind == journal.KeysChanged:
+		return serialTerm(r)
 	case r.Kind == journal.Requested && r.Reason != 0:
 		name := Business(r.Reason).Term()
 		return glossary.Term{EN: kind.EN + ": " + name.EN, ZH: kind.ZH + "：" + name.ZH}
@@ -416,6 +450,12 @@ func (a *Acquirer) Describe(r *journal.Row) glossary.Term {
 
 // AccountName names an account for people.
 func (a *Acquirer) AccountName(account ledger.Account) string {
+	if account >= elsewhere {
+		at := (account - elsewhere) / spread
+		if int(at) < len(a.deps.Currencies) {
+			return fmt.Sprintf("%s in %03d", a.AccountName(account-elsewhere-at*spread), a.deps.Currencies[at])
+		}
+	}
 	if account == AccountScheme {
 		return "scheme"
 	}

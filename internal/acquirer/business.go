@@ -30,6 +30,8 @@ const (
 	Completion                // or taken: now the merchant is owed
 	CompletionNotice          // the same, told instead of asked
 	CompletionVoid            // and given back, in its batch
+	PINChange                 // of the chip and of the account, by a script of the issuer
+	PINUnblock                // of the chip
 	Unknown          Business = 255
 )
 
@@ -61,6 +63,8 @@ var businesses = [...]kindOfBusiness{
 	{Completion, unionpay.ProcessingSale, unionpay.KindCompletion, false, false, glossary.Term{EN: "completion", ZH: "预授权完成"}},
 	{CompletionNotice, unionpay.ProcessingSale, unionpay.KindCompletionNote, true, false, glossary.Term{EN: "completion notice", ZH: "预授权完成通知"}},
 	{CompletionVoid, unionpay.ProcessingVoid, unionpay.KindCompletionVoid, false, false, glossary.Term{EN: "completion void", ZH: "预授权完成撤销"}},
+	{PINChange, unionpay.ProcessingPINChange, unionpay.KindPINChange, false, false, glossary.Term{EN: "PIN change", ZH: "修改密码"}},
+	{PINUnblock, unionpay.ProcessingPINUnblock, unionpay.KindPINUnblock, false, false, glossary.Term{EN: "PIN unblock", ZH: "密码解锁"}},
 }
 
 // Term names the business.
@@ -136,29 +140,32 @@ func (b Business) follows(m *unionpay.FinancialRequest, original *payment) union
 	return ""
 }
 
+// amountless tells a business without an amount.
+func (b Business) amountless() bool { return b == BalanceInquiry || b == PINChange || b == PINUnblock }
+
 // changesPurse tells a business whose money moves for good when the terminal knows what the chip made of the answer.
 func (b Business) changesPurse() bool { return b == LoadCash || b == LoadCashVoid }
 
 // money is what an approval of the business moves between the acquirer's own accounts; nothing when it only passes on: a load is between the cardholder and the
 // bank, and no merchant is paid for it.
-func (b Business) money(merchant, cash ledger.Account) (debit, credit ledger.Account, phase ledger.Phase) {
+func (b Business) money(in books) (debit, credit ledger.Account, phase ledger.Phase) {
 	switch b {
 	case Sale:
-		return AccountScheme, merchant, ledger.Pending
+		return in.scheme, in.merchant, ledger.Pending
 	case OfflineSale:
-		return AccountScheme, merchant, ledger.Single
+		return in.scheme, in.merchant, ledger.Single
 	case PurseRefund, Refund:
-		return merchant, AccountScheme, ledger.Single
+		return in.merchant, in.scheme, ledger.Single
 	case Completion:
-		return AccountScheme, merchant, ledger.Pending
+		return in.scheme, in.merchant, ledger.Pending
 	case CompletionNotice:
-		return AccountScheme, merchant, ledger.Single
+		return in.scheme, in.merchant, ledger.Single
 	case Void, CompletionVoid:
-		return merchant, AccountScheme, ledger.Pending
+		return in.merchant, in.scheme, ledger.Pending
 	case LoadCash: // the merchant has the cash and owes it
-		return cash, AccountScheme, ledger.Pending
+		return in.cash, in.scheme, ledger.Pending
 	case LoadCashVoid:
-		return AccountScheme, cash, ledger.Pending
+		return in.scheme, in.cash, ledger.Pending
 	}
 	return 0, 0, ledger.Single
 }
@@ -175,15 +182,18 @@ var (
 		CompletionVoid}
 	loading = append(slices.Clone(everyday), Load, LoadOther)
 	counter = append(slices.Clone(loading), LoadCash, LoadCashVoid)
-	branch  = append(slices.Clone(counter), Unload)
+	machine = append(slices.Clone(counter), PINChange, PINUnblock)
+	branch  = append(slices.Clone(machine), Unload)
 )
 
 // DefaultRules are the practice of the trade: cash becomes electronic cash only at banks and their agents, a purse is closed only at a bank's counter, and
-// nobody loads a purse where money is gambled. Sources name the rule, not the codes: the list is ours.
+// nobody loads a purse where money is gambled. A PIN is changed
+// where a bank is responsible for the machine. Sources name the rule, not the codes: the list is ours.
 func DefaultRules() []CategoryRule {
 	return []CategoryRule{
-		{Categories: []string{"6010", "6012"}, May: branch},                  // banks' counters
-		{Categories: []string{"4829", "6011", "6050", "6540"}, May: counter}, // transfer agents, cash machines, top-up agents
+		{Categories: []string{"6010", "6012"}, May: branch},          // banks' counters
+		{Categories: []string{"6011"}, May: machine},                 // cash machines
+		{Categories: []string{"4829", "6050", "6540"}, May: counter}, // transfer agents, top-up agents
 		{Categories: []string{"7995", "7800", "7801", "7802"}, May: everyday},
 		{May: loading},
 	}

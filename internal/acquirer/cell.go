@@ -16,6 +16,7 @@ import (
 //	countersCell: version 1, then the number of payments and notices taken so far, refused ones too
 //	tillCell + place of a terminal: version 1, then versions of its three lists, and of each batch: number, settled (1) or not, debits, their number, credits,
 //	their number
+//	serialCell + place of a terminal: see serial.go; from elsewhere on accounts in other currencies, by their numbers as well
 //	merchantCell + place of a merchant: version 1, then its standing
 //	listCell + kind: version 1, then the last version, the current one, the one before
 //	what is open (journal.Begun): mark 1 a pending payment, by the key of its Requested row; mark 2 a reversal or notice that the switch has not acknowledged,
@@ -57,12 +58,16 @@ func (s *state) begin(ctx context.Context, archive journal.Archive, watermark ui
 				s.requests = numbers[0]
 			}
 			return err
+		case cell.ID >= int64(elsewhere):
+			return s.restore(cell)
 		case cell.ID > countersCell:
 			return s.restoreList(cell)
 		case cell.ID >= merchantCell:
 			return s.restoreMerchant(cell)
 		case cell.ID >= tillCell:
 			return s.restoreTill(cell)
+		case cell.ID >= serialCell:
+			return s.restoreSerials(cell)
 		}
 		return s.restore(cell)
 	})
@@ -189,6 +194,9 @@ func (s *state) writeBack(back *journal.Back, rows int, durable uint64) {
 	for place, id := range s.order {
 		if t := s.tills[id]; t.last > s.written {
 			put(tillCell+int64(place), t.numbers()...)
+		}
+		if t := s.tills[id]; t.lastSerial > s.written {
+			put(serialCell+int64(place), t.serials()...)
 		}
 	}
 	for place, m := range s.standing {

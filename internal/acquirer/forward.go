@@ -28,7 +28,7 @@ func (a *Acquirer) forwardOf(now time.Time, m *unionpay.FinancialRequest, origin
 	forward.MerchantType, forward.MerchantName = merchant.Category, merchant.Name
 	forward.RRN = a.reference(now, serial)
 	forward.SettlementDate = a.monthDay(now)
-	forward.PINBlock, forward.Original = nil, nil
+	forward.PINBlock, forward.NewPIN, forward.Original = nil, nil, nil
 	if original != nil {
 		forward.Original = original.named()
 	}
@@ -70,7 +70,7 @@ func reversalOf(m *unionpay.FinancialRequest, reason unionpay.ResponseCode, resu
 		p.ICC = p.ICC.Clone()
 		p.ICC.Set(emv.TagScriptResults, results)
 	}
-	p.PINBlock, p.PINCapture, p.Security, p.Track2, p.Track3, p.Response = nil, "", "", pan.Track2{}, unionpay.Track3{}, reason
+	p.PINBlock, p.NewPIN, p.PINCapture, p.Security, p.Track2, p.Track3, p.Response = nil, nil, "", "", pan.Track2{}, unionpay.Track3{}, reason
 	p.Original = &unionpay.Original{Type: m.Type(), STAN: m.STAN, TransmissionTime: m.TransmissionTime, Acquirer: m.Acquirer, Forwarder: m.Forwarder}
 	return &unionpay.ReversalRequest{Payment: p}
 }

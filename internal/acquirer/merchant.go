@@ -162,13 +162,13 @@ func (a *Acquirer) Admits(terminal string) bool {
 // vet refuses what the acquirer itself can see is wrong. original is the payment that the request names, when there is one.
 func (a *Acquirer) vet(m *unionpay.FinancialRequest, f *Finding, original *payment) unionpay.ResponseCode {
 	merchant, b := a.merchantOf(m.Terminal), BusinessOf(m)
-	named := unionpay.OriginalKey(m) != "" || b.names()
+	named := unionpay.OriginalKey(m) != "" && b != OfflineSale || b.names()
 	switch {
 	case merchant.ID != m.Merchant || a.standingOf(m.Terminal) != MerchantApproved && !persists(m):
 		return unionpay.InvalidMerchant
-	case m.Amount.Minor() < 0 || m.Amount.Minor() == 0 && b != BalanceInquiry:
+	case m.Amount.Minor() < 0 || m.Amount.Minor() == 0 && !b.amountless():
 		return unionpay.InvalidAmount
-	case uint16(m.Amount.Currency().Number()) != a.deps.Currency:
+	case !a.deps.keeps(uint16(m.Amount.Currency().Number())):
 		return unionpay.NotPermittedToTerminal
 	case b == Unknown:
 		return unionpay.InvalidTransaction
@@ -179,6 +179,9 @@ func (a *Acquirer) vet(m *unionpay.FinancialRequest, f *Finding, original *payme
 	}
 	if refuse := b.follows(m, original); refuse != "" {
 		return refuse
+	}
+	if a.state.spent(m.Terminal, f.serial) {
+		return unionpay.PINFormatError // a PIN that was recorded: its key has been used
 	}
 	return f.refuse
 }

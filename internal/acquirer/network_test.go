@@ -104,7 +104,7 @@ func code(m networktest.Sent) unionpay.ResponseCode { return unionpay.PaymentOf(
 // reversal is what a till sends to take a request back.
 func reversal(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
 	p := m.Payment
-	p.PINBlock, p.Track2, p.Response = nil, pan.Track2{}, unionpay.ReasonTimeout
+	p.PINBlock, p.NewPIN, p.Track2, p.Response = nil, nil, pan.Track2{}, unionpay.ReasonTimeout
 	return &unionpay.ReversalRequest{Payment: p}
 }
 

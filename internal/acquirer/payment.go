@@ -1,6 +1,7 @@
 package acquirer
 
 import (
+	"cmp"
 	"fmt"
 
 	"tapnet/internal/delivery"
@@ -126,11 +127,12 @@ func newState(deps Deps) *state {
 		places: map[string]int{}, lists: map[unionpay.DownloadKind]*list{},
 	}
 	for _, t := range deps.Terminals {
-		s.tills[t.ID] = &till{}
+		s.tills[t.ID] = &till{currency: cmp.Or(t.Currency, deps.Currency)}
 		s.order = append(s.order, t.ID)
 	}
 	// Keys rise for each terminal, not for all: only a look tells a new one.
 	s.payments = journal.NewRecent(capacity.Ended, false, func(p *payment) { s.book.PutHoldAway(p.hold.ID) })
+	s.openElsewhere(deps)
 	s.open(AccountScheme, ledger.AccountSpec{Name: "scheme", Currency: currency, Kind: ledger.Asset})
 	for i, m := range merchants {
 		s.open(firstMerchant+ledger.Account(i), ledger.AccountSpec{Name: "merchant " + m.Name, Currency: currency, Kind: ledger.Liability})
@@ -166,6 +168,7 @@ func (s *state) open(account ledger.Account, spec ledger.AccountSpec) {
 //	ScriptReported  what became of scripts: Key, Content, Payment = key of the notice towards the switch, Note = sealed notice, Answer = original's key; of a
 //	              cash load or its void: Resolves = the hold it posts or releases
 //	Acknowledged  the switch acknowledged a reversal or a notice: Payment = its key
+//	KeysChanged   a PIN came under the key of one transaction: Note = its serial number, Reason = method
 //	BatchClosed, Advised  see settlement.go; MerchantChanged see merchant.go; ParameterChanged, TerminalChanged see download.go
 func (s *state) apply(r *journal.Row) error {
 	s.last = r.Seq
@@ -208,6 +211,8 @@ func (s *state) applyOther(r *journal.Row) error {
 	switch r.Kind {
 	case journal.ScriptReported:
 		return s.applyNotice(r)
+	case journal.KeysChanged:
+		return s.applySerial(r)
 	case journal.BatchClosed, journal.Advised:
 		return s.applyBatch(r)
 	case journal.MerchantChanged:

@@ -17,6 +17,11 @@ type till struct {
 	sheets []sheet                             // in the order of their batches
 	lists  [unionpay.DownloadCAKeys + 1]uint32 // version of each list that the terminal has installed
 	last   uint64                              // last row about it
+	// devices are those whose PINs it sends under a key for each transaction, and lastSerial the last row about them.
+	devices    []device
+	lastSerial uint64
+
+	currency uint16 // of its batches
 }
 
 // sheet is what a batch adds up to.
@@ -136,7 +141,7 @@ func (s *state) reach(r *journal.Row) {
 // the terminal's totals of that batch are history.
 func (s *state) count(r *journal.Row, key string, sign int64) {
 	t := s.tills[r.Terminal]
-	if t == nil {
+	if t == nil || r.Currency != t.currency {
 		return
 	}
 	sheet := t.sheet(batchOf(key))
@@ -144,7 +149,7 @@ func (s *state) count(r *journal.Row, key string, sign int64) {
 		return
 	}
 	sum := &sheet.totals.Debit
-	if r.Credit == AccountScheme {
+	if isScheme(r.Credit) {
 		sum = &sheet.totals.Credit
 	}
 	sum.Minor, sum.Count, t.last = sum.Minor+sign*r.Amount, sum.Count+int(sign), r.Seq
@@ -219,7 +224,8 @@ func (a *Acquirer) settled(m *unionpay.SettlementRequest, asked unionpay.Settlem
 	return text
 }
 
-// takeUpload notes what a terminal uploads of a batch whose totals differ, and the end of it.
+// takeUpload notes what a terminal uploads of a batch whose totals differ, and the end of it, and what the acquirer's own books say of each. The answer is the
+// same whatever they say: the terminal has told all it knows, and people look into the rest.
 func (a *Acquirer) takeUpload(now time.Time, ev *journal.Event, m *unionpay.BatchUpload, step *journal.Step) {
 	answer := unionpay.Answer{Response: unionpay.Approved, SettlementDate: a.monthDay(now)}
 	first, taken, known := a.closedBefore(ev, m)
@@ -235,6 +241,11 @@ func (a *Acquirer) takeUpload(now time.Time, ev *journal.Event, m *unionpay.Batc
 	default:
 		r := row(journal.Advised, &m.Payment)
 		r.Key, r.Content, r.Payment = unionpay.TerminalKey(m), unionpay.ContentHash(m), m.Info.NetworkCode
+		outcome, err := a.compare(m)
+		if err != nil {
+			return // the terminal sends it again
+		}
+		r.Reason = uint16(outcome)
 		a.append(step, now, r)
 	}
 	step.Emit(journal.Effect{To: ev.From, Message: unionpay.Respond(m, answer)})
@@ -243,7 +254,7 @@ func (a *Acquirer) takeUpload(now time.Time, ev *journal.Event, m *unionpay.Batc
 // applyBatch folds a settlement or a part of an upload.
 //
 //	BatchClosed  the terminal settled: Key, Content, Answer = its totals, Note = what it was answered, Reason = 1 they agree, 2 they differ
-//	Advised      the terminal uploaded a payment of a closed batch: Key, Content, Payment = what the message says of it (field 60.3)
+//	Advised      the terminal uploaded a payment of a closed batch: Key, Content, Payment = what the message says of it (field 60.3), Reason = UploadOutcome
 func (s *state) applyBatch(r *journal.Row) error {
 	s.taken.End(r.Key, receivedOf(r), r.Seq)
 	t := s.tills[r.Terminal]

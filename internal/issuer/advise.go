@@ -77,7 +77,7 @@ func (i *Issuer) reverseLoad(now time.Time, m *unionpay.ReversalRequest, origina
 	case l.seq == 0 || l.state != loadHeld:
 	case isLoad && l.seq == original.seq:
 		row.Reason, row.Card, row.Phase, row.Resolves = uint16(ReversalDone), original.card, ledger.Void, l.seq
-		row.Debit, row.Credit, row.Amount, row.Currency = l.debit, l.credit, l.minor, uint16(c.Currency)
+		row.Debit, row.Credit, row.Amount, row.Currency = l.debit, l.credit, l.minor, uint16(c.sideOf(l).currency)
 		row.Answer = taken{}.bytes() // loads use none of the day's limits
 	case l.parent == original.seq:
 		i.release(now, c, l, LoadFailed, row.BusinessDate, step)

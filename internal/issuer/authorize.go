@@ -38,6 +38,7 @@ type request struct {
 	preAuth      bool
 	inquiry      bool
 	stripe       bool // read from the stripe, not the chip
+	chipless     bool // the stripe of a card that has no chip: neither cryptogram nor counter
 	contactless  bool
 	minor        int64
 	currency     int
@@ -50,10 +51,12 @@ type request struct {
 	atc          uint16
 	cryptogram   Cryptogram
 	pin          PINResult
-	offlinePIN   bool // the card has checked the PIN and says so under the cryptogram
-	offlineWrong bool // it has, and the PIN was wrong
-	reaches      bool // scripts in the answer find the card
-	proven       bool // the balance is the chip's own word, under its MAC
+	newPIN       PINResult // of a change
+	pinOrder     Reason    // what to do about the PIN; zero: nothing
+	offlinePIN   bool      // the card has checked the PIN and says so under the cryptogram
+	offlineWrong bool      // it has, and the PIN was wrong
+	reaches      bool      // scripts in the answer find the card
+	proven       bool      // the balance is the chip's own word, under its MAC
 	balance      int64
 	shadow       int64 // what the bank believes to be on the chip, at most
 	cvr          emv.CVR
@@ -64,8 +67,13 @@ type request struct {
 	sequel       sequel
 	became       standing // what became of it so far
 	undone       bool     // it was reversed
+	fromPurse    bool     // the chip took an offline payment off its purse
+	side         side     // the accounts of the message's currency; zero when the card has none in it
+	takesOver    bool     // an upload names the request whose place it takes
 	named        bool     // an advice names its payment
 	advised      bool     // an advice is about a sale
+	deferred     bool     // rides are paid after they were taken, see TransitPolicy
+	recalled     bool     // and their cryptogram came with an earlier request
 	availableFor func(*Card) int64
 }
 
@@ -108,17 +116,19 @@ var rules = []rule{
 	{TypeNotPermitted, func(r *request) bool { return !r.sale }},
 	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return r.currency != c.Currency })},
 	{ContactlessOff, onCard(func(r *request, c *Card) bool { return r.contactless && !c.Contactless })},
-	{StripeNotAllowed, func(r *request) bool { return r.stripe }},
-	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent && !r.token }},
+	{StripeNotAllowed, func(r *request) bool { return r.stripe && !r.chipless }},
+	{ChipDataMissing, func(r *request) bool {
+		return !r.chip || r.cryptogram == CryptogramAbsent && !r.token && !r.recalled && !r.chipless
+	}},
 	{ChipDataMismatch, func(r *request) bool { return !r.chipAgrees }},
 	{CryptogramWrong, func(r *request) bool { return r.cryptogram == CryptogramInvalid }},
 	{NotARequestCryptogram, func(r *request) bool { return !r.requestAC }},
-	{CounterUsed, onCard(func(r *request, c *Card) bool { return !r.token && !c.risesTo(r.atc) })},
+	{CounterUsed, onCard(func(r *request, c *Card) bool { return !r.token && !r.chipless && !r.counts(c) })},
 	{PINFormatWrong, func(r *request) bool { return r.pin == PINUnreadable }},
 	{PINBlocked, onCard(func(r *request, c *Card) bool { return r.pin != PINAbsent && c.Tries == 0 })},
 	{PINWrong, func(r *request) bool { return r.pin == PINIncorrect }},
 	{OfflinePINWrong, func(r *request) bool { return r.offlineWrong && r.pin != PINRight }},
-	{NoPINSwitchedOff, onCard(func(r *request, c *Card) bool { return !r.verified() && !c.NoPIN })},
+	{NoPINSwitchedOff, onCard(func(r *request, c *Card) bool { return !r.verified() && (!c.NoPIN || r.stripe) })},
 	{AboveNoPINLimit, onCard(aboveNoPINLimit)},
 	{AboveTapLimit, onCard(func(r *request, c *Card) bool { return c.Limits.TapMinor > 0 && r.minor > c.Limits.TapMinor })},
 	{AboveDayLimit, onCard(aboveDayLimit)},
@@ -133,12 +143,12 @@ var uploadRules = []rule{
 	{FormatError, func(r *request) bool { return r.malformed }},
 	{UnknownCard, func(r *request) bool { return r.card == nil }},
 	{TypeNotPermitted, func(r *request) bool { return !r.sale }},
-	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return r.currency != c.Currency })},
+	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return !c.holds(r.currency) })},
 	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent }},
 	{ChipDataMismatch, func(r *request) bool { return !r.chipAgrees }},
 	{CryptogramWrong, func(r *request) bool { return r.cryptogram == CryptogramInvalid }},
 	{NotAnApproval, func(r *request) bool { return !r.approvalAC }},
-	{CounterUsed, onCard(func(r *request, c *Card) bool { return !c.window.fresh(r.atc) })},
+	{CounterUsed, onCard(func(r *request, c *Card) bool { return !r.takesOver && !c.window.fresh(r.atc) })},
 }
 
 // risesTo holds real-time payments to rising counters: a tap's counter is above every counter honoured online and was not used offline.
@@ -174,7 +184,7 @@ func decide(r *request) Decision {
 		return d
 	}
 	// A cryptogram of another kind spends nothing here: a stolen approval, shown as a request, must not take the counter from the upload that is due.
-	d.CounterUsed = r.cryptogram == CryptogramValid && r.chipAgrees && r.requestAC && r.card.risesTo(r.atc)
+	d.CounterUsed = r.cryptogram == CryptogramValid && r.chipAgrees && r.requestAC && !r.recalled && r.counts(r.card)
 	d.Tries = triesAfter(r, d)
 	return d
 }

@@ -156,6 +156,7 @@ func (s *state) touch(f *Finding) (*Card, error) {
 func (s *state) admit(k stored) *Card {
 	s.restore(k.card.account, accountSpec(k.card), k.account)
 	s.restore(k.card.purse, purseSpec(k.card), k.purse)
+	s.openSecond(k.card, k.second)
 	s.keep(k.card)
 	return k.card
 }
@@ -205,6 +206,10 @@ func (s *state) putAway(c *Card) {
 	s.directory.remove(c.Fingerprint)
 	s.book.PutAway(c.account)
 	s.book.PutAway(c.purse)
+	if c.Second != nil {
+		s.book.PutAway(c.account + secondAccountAt)
+		s.book.PutAway(c.account + secondPurseAt)
+	}
 	n := s.cache.count.Load()
 	s.cache.evicted[n%evictedRing] = evicted{id, c.Fingerprint}
 	s.cache.count.Store(n + 1)
@@ -269,6 +274,7 @@ func (s *state) writeBack(back *journal.Back, rows int, durable uint64) {
 type directory [64]struct {
 	mu     sync.RWMutex
 	byName map[Fingerprint]*Enrolment
+	pins   map[Fingerprint][16]byte // references of PINs that were changed since the card came into memory
 }
 
 func (d *directory) find(name Fingerprint) *Enrolment {
@@ -276,6 +282,17 @@ func (d *directory) find(name Fingerprint) *Enrolment {
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	return shard.byName[name]
+}
+
+// reference is that of a card's PIN as it is now.
+func (d *directory) reference(e *Enrolment) [16]byte {
+	shard := &d[int(e.Fingerprint[0])%len(d)]
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	if changed, known := shard.pins[e.Fingerprint]; known {
+		return changed
+	}
+	return e.PINReference
 }
 
 func (d *directory) put(c *Card) {
@@ -286,6 +303,14 @@ func (d *directory) put(c *Card) {
 		shard.byName = map[Fingerprint]*Enrolment{}
 	}
 	shard.byName[c.Fingerprint] = &c.Enrolment
+	if c.reference == c.PINReference {
+		delete(shard.pins, c.Fingerprint)
+		return
+	}
+	if shard.pins == nil {
+		shard.pins = map[Fingerprint][16]byte{}
+	}
+	shard.pins[c.Fingerprint] = c.reference
 }
 
 func (d *directory) remove(name Fingerprint) {
@@ -293,6 +318,7 @@ func (d *directory) remove(name Fingerprint) {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	delete(shard.byName, name)
+	delete(shard.pins, name)
 }
 
 // waiting is the changed cards, in buckets of neighbouring names: a store keeps cells in the order of their names, and those that share a page are written back
@@ -386,12 +412,13 @@ func (s *state) begin(ctx context.Context, archive journal.Archive, watermark ui
 	if !found {
 		return fmt.Errorf("watermark %d without the cell of the bank's own accounts", watermark)
 	}
-	scheme, funding, err := readBank(&cell)
+	scheme, funding, others, err := readBank(&cell)
 	if err != nil {
 		return err
 	}
 	s.restore(AccountScheme, schemeSpec(s.currency), scheme)
 	s.restore(AccountFunding, fundingSpec(s.currency), funding)
+	s.restoreOwn(others)
 	return s.warm(ctx)
 }
 

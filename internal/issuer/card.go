@@ -95,6 +95,10 @@ type Enrolment struct {
 	CreditMinor  int64       `json:"credit_minor"`  // how far the account may go below zero (credit line)
 	// Algorithms are those of the card's suites, as its issuer application data name them [REF 1.7]; none is 3DES alone.
 	Algorithms []byte `json:"algorithms,omitempty"`
+	// Stripe: the card has no chip. Its stripe pays, always with the PIN; the stripe of a card with a chip never does.
+	Stripe bool `json:"stripe,omitempty"`
+	// Second is the second currency of a dual-currency card.
+	Second *SecondPurse `json:"second,omitempty"`
 }
 
 // Change is a change of a card by the cardholder or the bank; nil members stay as they are.
@@ -114,15 +118,17 @@ type Change struct {
 // Card is one card of this bank as the decision sees it.
 type Card struct {
 	Enrolment
-	expiry  pan.Expiry
-	Status  Status
-	Tries   int
-	account ledger.Account
-	purse   ledger.Account
-	online  uint16  // highest counter honoured online
-	window  counter // counters honoured, for late offline uploads
-	days    usageDays
-	chip    *chip
+	expiry pan.Expiry
+	// reference is the PIN's, which a script may have changed since the enrolment.
+	reference [16]byte
+	Status    Status
+	Tries     int
+	account   ledger.Account
+	purse     ledger.Account
+	online    uint16  // highest counter honoured online
+	window    counter // counters honoured, for late offline uploads
+	days      usageDays
+	chip      *chip
 	residence
 }
 
@@ -176,6 +182,9 @@ func newCard(e Enrolment) (*Card, error) {
 	if e.OpeningMinor < 0 || e.PurseMinor < 0 || e.CreditMinor < 0 || !e.Limits.sound() {
 		return nil, fmt.Errorf("card %d: %w: money cannot be negative", e.Card, ErrEnrolment)
 	}
+	if !e.Second.sound(e.Currency) {
+		return nil, fmt.Errorf("card %d: %w: second currency", e.Card, ErrEnrolment)
+	}
 	if err := checkAlgorithms(e.Algorithms); err != nil {
 		return nil, fmt.Errorf("card %d: %w: %w", e.Card, ErrEnrolment, err)
 	}
@@ -184,7 +193,7 @@ func newCard(e Enrolment) (*Card, error) {
 		return nil, fmt.Errorf("card %d: %w: expiry: %w", e.Card, ErrEnrolment, err)
 	}
 	return &Card{
-		Enrolment: e, expiry: expiry, Status: Active, Tries: pinTriesMax,
+		Enrolment: e, expiry: expiry, reference: e.PINReference, Status: Active, Tries: pinTriesMax,
 		account: accountOf(e.Card), purse: purseOf(e.Card),
 	}, nil
 }
@@ -208,6 +217,19 @@ func (c counter) fresh(atc uint16) bool {
 	}
 	behind := c.highest - atc
 	return behind < counterWindow && c.seen&(1<<behind) == 0
+}
+
+// gap reports whether a counter between two was not honoured, or whether nobody knows any more.
+func (c counter) gap(low, high uint16) bool {
+	if high-low > counterWindow {
+		return true
+	}
+	for atc := low + 1; atc < high; atc++ {
+		if c.fresh(atc) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *counter) use(atc uint16) {
@@ -252,10 +274,18 @@ func AccountName(a ledger.Account) string {
 		return "scheme"
 	case a == AccountFunding:
 		return "funding"
+	case a > ownElsewhere+fundingOffset:
+		return fmt.Sprintf("funding in %03d", a-ownElsewhere-fundingOffset)
+	case a > ownElsewhere:
+		return fmt.Sprintf("scheme in %03d", a-ownElsewhere)
 	case a >= firstCard && (a-firstCard)%accountsPerCard == 0:
 		return fmt.Sprintf("account of card %d", (a-firstCard)/accountsPerCard)
-	case a >= firstCard && (a-firstCard)%accountsPerCard == 1:
+	case a >= firstCard && (a-firstCard)%accountsPerCard == purseAt:
 		return fmt.Sprintf("purse of card %d", (a-firstCard)/accountsPerCard)
+	case a >= firstCard && (a-firstCard)%accountsPerCard == secondAccountAt:
+		return fmt.Sprintf("account of card %d in its second currency", (a-firstCard)/accountsPerCard)
+	case a >= firstCard && (a-firstCard)%accountsPerCard == secondPurseAt:
+		return fmt.Sprintf("purse of card %d in its second currency", (a-firstCard)/accountsPerCard)
 	}
 	return fmt.Sprintf("account %d", a)
 }

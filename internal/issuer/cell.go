@@ -19,7 +19,8 @@ import (
 //	account: pending debits, posted debits, pending credits, posted credits, last transfer; the same for the purse,
 //	name, masked number, sequence, expiry, product.
 //
-// Version 2 goes on with what the bank wants of the chip and knows of it, see chip.go.
+// Version 2 goes on with what the bank wants of the chip and knows of it, see chip.go; version 3 behind that with an open change of the PIN and the second
+// currency, see pinchange.go and currency.go.
 //
 // Numbers are unsigned varints, texts have their length before them. The bank's own accounts are one more cell, number bankCell: version, then the
 // accounts scheme and funding as above. The seal of the number is not in it: it stays in the card's first row.
@@ -31,6 +32,7 @@ const (
 
 	cellNoPIN       = 1
 	cellContactless = 2
+	cellStripe      = 4
 )
 
 // appendCard appends the card's cell.
@@ -42,12 +44,18 @@ func (s *state) appendCard(dst []byte, c *Card) []byte {
 	if c.Contactless {
 		flags |= cellContactless
 	}
+	if c.Stripe {
+		flags |= cellStripe
+	}
 	version := byte(cellVersion)
-	if !c.plain() {
+	switch {
+	case c.chipNow().pin.seq != 0 || c.Second != nil:
+		version = cellVersionPIN
+	case !c.plain():
 		version = cellVersionChip
 	}
 	dst = append(dst, version, byte(c.Status), byte(c.Tries), flags)
-	dst = append(dst, c.PINReference[:]...)
+	dst = append(dst, c.reference[:]...)
 	n := binary.AppendUvarint
 	dst = n(n(n(dst, uint64(c.online)), uint64(c.window.highest)), c.window.seen)
 	days := 0
@@ -66,8 +74,11 @@ func (s *state) appendCard(dst []byte, c *Card) []byte {
 	for _, text := range [...]string{c.Name, c.Masked, c.Enrolment.Sequence, c.Expiry, c.Product} {
 		dst = append(n(dst, uint64(len(text))), text...)
 	}
-	if !c.plain() {
+	if version >= cellVersionChip {
 		dst = c.appendChip(dst)
+	}
+	if version == cellVersionPIN {
+		dst = s.appendSecond(c.chipNow().pin.bytes(dst), c)
 	}
 	return dst
 }
@@ -81,7 +92,15 @@ func (s *state) appendAccount(dst []byte, a ledger.Account) []byte {
 }
 
 func (s *state) appendBank(dst []byte) []byte {
-	return s.appendAccount(s.appendAccount(append(dst, cellVersion), AccountScheme), AccountFunding)
+	version := byte(cellVersion)
+	if len(s.currencies) > 0 {
+		version = cellVersionBanks
+	}
+	dst = s.appendAccount(s.appendAccount(append(dst, version), AccountScheme), AccountFunding)
+	if version == cellVersionBanks {
+		dst = s.appendOwn(dst)
+	}
+	return dst
 }
 
 // kept is an account as a cell has it.
@@ -95,6 +114,7 @@ type stored struct {
 	card    *Card
 	account kept
 	purse   kept
+	second  *[2]kept // account and purse in the second currency
 }
 
 var errCell = errors.New("stored card is damaged")
@@ -160,11 +180,12 @@ func (r *cellReader) done(id int64) error {
 func readCard(cell *journal.Cell) (stored, error) {
 	r := cellReader{b: cell.Data}
 	version := r.octet()
-	if version != cellVersion && version != cellVersionChip {
+	if version < cellVersion || version > cellVersionPIN {
 		return stored{}, fmt.Errorf("cell %d: %w: unknown version", cell.ID, errCell)
 	}
 	status, tries, flags := Status(r.octet()), int(r.octet()), r.octet()
-	e := Enrolment{Card: cell.ID, Fingerprint: cell.Name, NoPIN: flags&cellNoPIN != 0, Contactless: flags&cellContactless != 0}
+	e := Enrolment{Card: cell.ID, Fingerprint: cell.Name, NoPIN: flags&cellNoPIN != 0, Contactless: flags&cellContactless != 0,
+		Stripe: flags&cellStripe != 0}
 	copy(e.PINReference[:], r.bytes(uint64(len(e.PINReference))))
 	online := uint16(r.upTo(math.MaxUint16))
 	window := counter{highest: uint16(r.upTo(math.MaxUint16)), seen: r.number()}
@@ -182,8 +203,18 @@ func readCard(cell *journal.Cell) (stored, error) {
 		*to = texts[at : at+len(r.bytes(n))]
 	}
 	var h *chip
-	if version == cellVersionChip {
+	if version >= cellVersionChip {
 		h = r.chip(&e)
+	}
+	if version == cellVersionPIN {
+		if h == nil {
+			h = &chip{}
+		}
+		h.pin = r.pinChange()
+		out.second = r.second(&e, h)
+		if h.empty() {
+			h = nil
+		}
 	}
 	if err := r.done(cell.ID); err != nil {
 		return stored{}, err
@@ -198,11 +229,15 @@ func readCard(cell *journal.Cell) (stored, error) {
 }
 
 // readBank reads the cell of the bank's own accounts.
-func readBank(cell *journal.Cell) (scheme, funding kept, err error) {
+func readBank(cell *journal.Cell) (scheme, funding kept, others []own, err error) {
 	r := cellReader{b: cell.Data}
-	if r.octet() != cellVersion {
-		return scheme, funding, fmt.Errorf("cell %d: %w: unknown version", cell.ID, errCell)
+	version := r.octet()
+	if version != cellVersion && version != cellVersionBanks {
+		return scheme, funding, nil, fmt.Errorf("cell %d: %w: unknown version", cell.ID, errCell)
 	}
 	scheme, funding = r.account(), r.account()
-	return scheme, funding, r.done(cell.ID)
+	if version == cellVersionBanks {
+		others = r.own()
+	}
+	return scheme, funding, others, r.done(cell.ID)
 }

@@ -11,13 +11,17 @@ import (
 // chip is what the bank wants of a card's chip and knows of it beyond the counters. Most cards have none. It is never changed in place: a copy of a card
 // keeps what it had.
 type chip struct {
-	queue []order // script commands that wait, oldest first
-	sent  batch   // those of them that are on their way
-	load  load    // the last change of the balance, until a cryptogram has shown what became of it
+	queue []order   // script commands that wait, oldest first
+	sent  batch     // those of them that are on their way
+	pin   pinChange // the last script about the PIN, while its outcome is open
+	load  load      // the last change of the balance, until a cryptogram has shown what became of it
 	auto  AutoLoad
 	cash  uint64 // row of the last cash load that stands, which alone may be voided
 	// emptied is the business date on which an unloaded purse was known to be empty; zero for a purse in use.
 	emptied int32
+	// unloaded is the unload of the second purse that waits to be paid out, emptiedSecond the date on which that purse was known to be empty.
+	unloaded      waits
+	emptiedSecond int32
 }
 
 // order is a script command that waits, with how often the card has refused it.
@@ -63,7 +67,8 @@ type load struct {
 }
 
 func (h *chip) empty() bool {
-	return len(h.queue) == 0 && h.sent == batch{} && h.load == load{} && h.auto == AutoLoad{} && h.cash == 0 && h.emptied == 0
+	return len(h.queue) == 0 && h.sent == batch{} && h.load == load{} && h.pin == pinChange{} && h.auto == AutoLoad{} && h.cash == 0 && h.emptied == 0 &&
+		h.unloaded == waits{} && h.emptiedSecond == 0
 }
 
 // chipNow is the card's, never nil.
@@ -122,6 +127,9 @@ func (c *Card) InDoubt() int64 {
 //
 // A card of which all this is empty has a cell of version 1.
 const cellVersionChip = 2
+
+// cellVersionPIN goes on with an open change of the PIN, see pinchange.go.
+const cellVersionPIN = 3
 
 // plain reports whether a cell of version 1 holds the whole card.
 func (c *Card) plain() bool { return c.chip == nil && len(c.Algorithms) == 0 }

@@ -12,6 +12,7 @@ import (
 	"tapnet/internal/journal"
 	"tapnet/internal/networktest"
 	"tapnet/iso8583/unionpay"
+	"tapnet/pan"
 )
 
 func TestAPINCheckedByTheCardCountsUnderTheCryptogramOnly(t *testing.T) {
@@ -45,6 +46,31 @@ func TestAChipCardsStripeIsRefused(t *testing.T) {
 		m.EntryMode, m.ICC, m.Info.ICCondition = unionpay.NewEntryMode(unionpay.EntryStripe, false), emv.Data{}, condition
 		b.answer(m, issuer.StripeNotAllowed)
 	}
+}
+
+// The stripe of a card without a chip pays with the right PIN, and with nothing less.
+func TestAStripePaysForACardWithoutChip(t *testing.T) {
+	b := newBank(t, func(e *issuer.Enrolment) { e.Stripe = true })
+	swipe := func(change func(*unionpay.FinancialRequest)) *unionpay.FinancialRequest {
+		m := b.pay(100)
+		m.ICC, m.CardSequence = emv.Data{}, ""
+		b.withPIN(m, rightPIN)
+		m.EntryMode = unionpay.NewEntryMode(unionpay.EntryStripe, true)
+		if change != nil {
+			change(m)
+		}
+		return m
+	}
+	b.expect(swipe(nil), issuer.Approved)
+	b.expect(swipe(func(m *unionpay.FinancialRequest) { m.PINBlock = nil }), issuer.NoPINSwitchedOff)
+	b.expect(swipe(func(m *unionpay.FinancialRequest) { b.withPIN(m, "111111").EntryMode = "021" }), issuer.PINWrong)
+	b.expect(swipe(func(m *unionpay.FinancialRequest) { m.Track2 = pan.Track2{} }), issuer.ChipDataMismatch)
+	b.expect(swipe(func(m *unionpay.FinancialRequest) { m.ICC.Set(emv.TagATC, []byte{0, 1}) }), issuer.StripeNotAllowed)
+	b.expect(swipe(func(m *unionpay.FinancialRequest) {
+		m.EntryMode = unionpay.NewEntryMode(unionpay.EntryContactless, true)
+	}), issuer.ChipDataMissing)
+	b.restart(t, nil)
+	b.expect(swipe(nil), issuer.Approved)
 }
 
 // adviceOf is what a terminal says about the last cryptogram of an approved payment.

@@ -11,7 +11,9 @@
 //
 // A load of the chip's purse is a hold until somebody knows whether the chip followed: its terminal (DF31), a reversal, or the card's next cryptogram, whose
 // balance has the last word and puts right what was booked on a terminal's (load.go, settle.go). Commands for the chip wait in the card's state until
-// their result has come (script.go).
+// their result has come (script.go). A new PIN is the account's from the moment on when it is known to be the chip's, never before (pinchange.go). A payment
+// that the card approved by itself is honoured once, and takes the place of a request that nobody answered (offline.go). A second purse has accounts of its
+// own, in its currency (currency.go).
 //
 // It does not know terminals, merchants' banks or routes; it does not settle [REF 6.4].
 package issuer

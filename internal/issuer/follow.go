@@ -29,7 +29,7 @@ const completionPercent = 115
 var sequels = [...]sequel{
 	{VoidDone, unionpay.KindVoid, []Reason{Approved}, VoidDone, true, 0},
 	{SaleRefunded, unionpay.KindRefund, []Reason{Approved, CompletionDone}, SaleRefunded, false, 100},
-	{RefundDone, unionpay.KindOfflineRefund, []Reason{PurseAccepted}, RefundDone, false, 100},
+	{RefundDone, unionpay.KindOfflineRefund, []Reason{PurseAccepted, OfflineAccepted}, RefundDone, false, 100},
 	{PreAuthCancelled, unionpay.KindPreAuthCancel, []Reason{PreAuthHeld}, PreAuthCancelled, true, 0},
 	{CompletionDone, unionpay.KindCompletion, []Reason{PreAuthHeld}, CompletionDone, false, completionPercent},
 	{CompletionDone, unionpay.KindCompletionNote, []Reason{PreAuthHeld}, CompletionDone, false, completionPercent},
@@ -104,7 +104,9 @@ var sequelRules = []rule{
 	{FormatError, func(r *request) bool { return r.malformed }},
 	{UnknownCard, func(r *request) bool { return r.card == nil }},
 	{CardClosed, withStatus(Closed)},
-	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return r.currency != c.Currency })},
+	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool {
+		return !c.holds(r.currency) || r.original.seq != 0 && !r.original.early && int(r.original.currency) != r.currency
+	})},
 	{NotEnoughMoney, onCard(func(r *request, c *Card) bool {
 		return r.names() && r.sequel.done == CompletionDone && r.minor <= r.original.minor*completionPercent/100 && r.minor > r.availableFor(c)+r.heldFor()
 	})},
@@ -237,7 +239,7 @@ func (i *Issuer) follow(now time.Time, ev *journal.Event, m *unionpay.FinancialR
 		}
 		row.Kind, row.Debit, row.Credit = journal.Completed, r.card.account, AccountScheme
 	default:
-		row.Kind, row.Debit, row.Credit = journal.Refunded, AccountScheme, r.card.account
+		row.Kind, row.Debit, row.Credit = journal.Refunded, r.side.scheme, r.side.account
 	}
 	n.authCode = authCode(step.NextSeq())
 	row.Linked, row.Answer = r.original.seq, []byte(n.authCode)
@@ -281,7 +283,6 @@ func (s *state) applySequel(r *journal.Row) error {
 		return err
 	}
 	s.recall(keyOf(r.Key), referenceOf(r.RRN), p, r.Answer)
-	s.recent.byRRN[referenceOf(r.RRN)] = p.reason
 	f, err := followedOf(r)
 	if err != nil {
 		return err
@@ -328,10 +329,8 @@ func (s *state) followed(key string) (followed, error) {
 
 // released notes that the hold of a payment is gone, where memory has the payment.
 func (s *state) released(key string, hold uint64) {
-	k := keyOf(key)
-	if p, known := s.recent.payments[k]; known && hold != 0 && p.seq == hold {
-		p.held = false
-		s.recent.payments[k] = p
+	if e := s.recent.ring.find(keyOf(key)); e != nil && hold != 0 && e.seq == hold {
+		e.held = false
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"tapnet/internal/issuer"
 	"tapnet/internal/networktest"
 	"tapnet/iso8583/unionpay"
+	"tapnet/money"
 	"tapnet/pan"
 	"tapnet/pinblock"
 	"tapnet/tlv"
@@ -28,6 +29,12 @@ type chipCard struct {
 	field *card.Field
 	told  emv.Data // what the terminal tells the card in the running payment
 	taps  uint32
+	// abroad: the next payments are in the second currency; cash: the terminal takes electronic cash.
+	abroad, cash bool
+	// alone: the terminal asks for an approval without the network.
+	alone bool
+	// low: the terminal finds the purse low and asks the network all the same [REF 2.9].
+	low bool
 }
 
 // newChip makes a card of a suite with purseMinor on it and puts it into the terminal.
@@ -112,6 +119,12 @@ func (c *chipCard) insert(minor int64, typ byte, pin string) emv.Data {
 	d.Set(emv.TagTransactionType, []byte{typ})
 	d.Set(emv.TagUnpredictableNumber, []byte{0xB0, byte(c.taps >> 16), byte(c.taps >> 8), byte(c.taps)})
 	d.Set(emv.TagMerchantName, []byte("CANTEEN ONE"))
+	if c.abroad {
+		d.Set(emv.TagCurrency, []byte{0x03, 0x44})
+	}
+	if c.cash {
+		d.Set(emv.TagECTerminalSupport, []byte{1})
+	}
 	c.told = d
 	c.send(apdu.Select(c.Image.Applications[0].AID.Bytes()))
 	c.send(apdu.GPO(dol(c, testPDOL).Build(nil, d)))
@@ -122,6 +135,9 @@ func (c *chipCard) insert(minor int64, typ byte, pin string) emv.Data {
 		}
 		block := pinblock.Format2(digits).Reveal()
 		c.exchange(apdu.Verify(apdu.VerifyPlaintext, block[:]))
+	}
+	if (c.cash || c.alone) && !c.low {
+		return c.generate(emv.TC, "")
 	}
 	return c.generate(emv.ARQC, "")
 }
@@ -222,6 +238,9 @@ func (b *chipBank) request(c *chipCard, minor int64, processing unionpay.Process
 	b.stan++
 	m := (&networktest.Card{TB: b, Issued: c.Issued}).Request(b.stan, minor, icc)
 	m.Processing, m.EntryMode, m.Info.MessageType = processing, unionpay.NewEntryMode(unionpay.EntryContact, false), kind
+	if c.abroad {
+		m.Amount = money.New(minor, money.HKD)
+	}
 	if kind != unionpay.KindSale {
 		m.Condition = unionpay.ConditionLoad
 	}
@@ -260,7 +279,7 @@ func (b *chipBank) notice(m *unionpay.FinancialRequest, results []byte) *unionpa
 	b.Helper()
 	b.stan++
 	p := networktest.AtSwitch(&unionpay.FinancialRequest{Payment: m.Payment}, acquirer, b.today()).Payment
-	p.Original, p.STAN, p.PINBlock, p.Track2, p.ICC = unionpay.OriginalOf(m), b.stan, nil, pan.Track2{}, emv.Data{}
+	p.Original, p.STAN, p.PINBlock, p.NewPIN, p.Track2, p.ICC = unionpay.OriginalOf(m), b.stan, nil, nil, pan.Track2{}, emv.Data{}
 	p.ICC.Set(emv.TagScriptResults, results)
 	return &unionpay.ScriptNotice{Payment: p}
 }
@@ -284,7 +303,7 @@ func (b *chipBank) rigOn(role *issuer.Issuer, rows int) *networktest.Rig {
 // reversalOf is the reversal of a request, with what became of the scripts when the terminal knows.
 func reversalOf(m *unionpay.FinancialRequest, results []byte) *unionpay.ReversalRequest {
 	r := networktest.ReversalAtSwitch(m)
-	r.ICC = emv.Data{}
+	r.ICC, r.NewPIN = emv.Data{}, nil
 	if len(results) > 0 {
 		r.ICC.Set(emv.TagScriptResults, results)
 	}

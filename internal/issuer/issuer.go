@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"tapnet/emv/cryptogram"
 	"tapnet/glossary"
 	"tapnet/internal/clock"
 	"tapnet/internal/journal"
@@ -22,6 +23,10 @@ type Deps struct {
 	Calendar    clock.Calendar
 	Currency    uint16 // ISO 4217 number of the books
 	Capacity    Capacity
+	// PINVariant is the key with which a new PIN is mixed for the chip, as its personalisation says.
+	PINVariant cryptogram.PINVariant
+	// Transit is the rule for rides that are paid after they were taken; the zero value is DefaultTransit.
+	Transit TransitPolicy
 }
 
 // Issuer is the bank's core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
@@ -109,7 +114,7 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 		return
 	}
 	if seen && !first.early {
-		if first.content == id.content {
+		if first.content == id.content && finding.samePIN(i.state.recent.scripts[keyOf(id.key)]) {
 			i.answerFirst(ev, m, first, step)
 			return
 		}
@@ -132,13 +137,20 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 		i.report(now, r.card, readResults(&m.Payment), r.businessDate, step)
 	}
 	i.settle(now, r, step)
+	i.settlePIN(now, r, step)
+	if r.operation.reason != LoadOtherHeld {
+		i.recheckPIN(ev, m, r, r.card)
+	}
 	if r.card != nil {
-		r.shadow = i.state.shadow(r.card) // as settled
+		r.shadow = i.state.shadowOn(r.side) // as settled
 	}
 	q, follows := sequelOf(m)
 	switch {
 	case r.operation.reason != 0:
 		i.load(now, ev, m, r, step)
+		return
+	case r.pinOrder != 0:
+		i.changePIN(now, ev, m, r, step)
 		return
 	case follows:
 		i.follow(now, ev, m, r, q, step)
@@ -155,10 +167,14 @@ func (i *Issuer) financial(now time.Time, ev *journal.Event, m *unionpay.Financi
 }
 
 func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, r *request, step *journal.Step) {
+	if err := i.deferral(m, r); err != nil {
+		return // the sender asks again, or takes it back
+	}
 	d := decide(r)
 	row := i.row(m, r)
 	row.Kind, row.Reason = journal.Declined, uint16(d.Reason)
-	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, offlinePIN: r.offlinePIN, settles: r.settles, counterUsed: d.CounterUsed, token: r.token}
+	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, offlinePIN: r.offlinePIN, settles: r.settles, counterUsed: d.CounterUsed, token: r.token,
+		deferred: r.deferred}
 	var s scripts
 	var filling load
 	switch {
@@ -173,7 +189,7 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 		n.authCode = authCode(step.NextSeq())
 		var due bool
 		if filling, due = i.autoLoad(r, step.NextSeq()); due {
-			s = filling.script()
+			s = filling.script(false)
 		}
 	}
 	if d.CounterUsed && r.reaches && s == nil && !d.Card.unsettled(r) {
@@ -214,13 +230,17 @@ func authCode(seq uint64) string {
 	return string(code[:])
 }
 
-// upload books a payment that a purse made offline. The chip has already given the money away, so only a card, cryptogram or counter that cannot be true is
-// refused; limits and PIN are the card's business [REF 5].
+// upload books a payment that a card made offline, from its purse or from the account. The chip has already given the money away, so only a card, cryptogram
+// or counter that cannot be true is refused; limits and PIN are the card's business [REF 5].
 func (i *Issuer) upload(now time.Time, ev *journal.Event, m *unionpay.FinancialRequest, r *request, step *journal.Step) {
 	if r.unavailable {
 		// The sender repeats an upload until it is decided, so trouble of our own must not become the answer: nothing is journaled.
 		i.answer(ev, m, SystemUnavailable, "", step)
 		return
+	}
+	first, err := i.joinFirst(m, r)
+	if err != nil {
+		return // the sender repeats it
 	}
 	reason := PurseAccepted
 	for _, rule := range uploadRules {
@@ -231,16 +251,25 @@ func (i *Issuer) upload(now time.Time, ev *journal.Event, m *unionpay.FinancialR
 	}
 	row := i.row(m, r)
 	row.Kind, row.Reason = journal.Declined, uint16(reason)
-	n := note{counterUsed: reason == PurseAccepted, settles: r.settles}
+	n := note{settles: r.settles}
 	if r.card != nil {
 		n.tries = r.card.Tries
 	}
 	if reason == PurseAccepted {
-		row.Kind, row.Debit, row.Credit = journal.Uploaded, r.card.purse, AccountScheme
-		n.authCode = authCode(step.NextSeq())
+		if r.takesOver {
+			i.takeOver(now, r, first, step)
+			row.Linked = r.original.seq
+		}
+		row.Kind, row.Credit, n.counterUsed = journal.Uploaded, r.side.scheme, !r.takesOver
+		row.Debit, reason = i.offlinePayer(r)
+		row.Reason, n.authCode = uint16(reason), authCode(step.NextSeq())
 	}
 	row.Answer, row.Note = []byte(n.authCode), n.bytes()
+	booked := step.NextSeq()
 	i.append(step, now, row)
+	if row.Linked != 0 {
+		i.mark(now, first, 1, standing{became: OfflineTakesOver}, booked, row.Card, row.BusinessDate, step)
+	}
 	i.answer(ev, m, reason, n.authCode, step)
 }
 
@@ -288,6 +317,9 @@ func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 		if err := i.reverseLoad(now, m, original, &row, step); err != nil {
 			return
 		}
+		if err := i.pinUndone(now, m, original, row.BusinessDate, step); err != nil {
+			return
+		}
 	}
 	var behind func()
 	if seen && reversible(original.reason) {
@@ -309,7 +341,8 @@ func (i *Issuer) reverse(now time.Time, ev *journal.Event, m *unionpay.ReversalR
 }
 
 func (i *Issuer) enrol(now time.Time, e Enrolment, step *journal.Step) error {
-	if _, err := newCard(e); err != nil {
+	c, err := newCard(e)
+	if err != nil {
 		return err
 	}
 	if uint16(e.Currency) != i.deps.Currency {
@@ -325,14 +358,19 @@ func (i *Issuer) enrol(now time.Time, e Enrolment, step *journal.Step) error {
 	date := i.deps.Calendar.BusinessDate(now)
 	first := step.NextSeq()
 	i.append(step, now, journal.Row{Kind: journal.Opened, Card: e.Card, BusinessDate: date, Note: text})
-	deposit := func(account ledger.Account, minor int64) {
+	deposit := func(of side, account ledger.Account, minor int64) {
 		if minor > 0 {
-			i.append(step, now, journal.Row{Kind: journal.Posted, Card: e.Card, BusinessDate: date, Debit: AccountFunding, Credit: account,
-				Amount: minor, Currency: uint16(e.Currency), Phase: ledger.Single, Linked: first})
+			i.append(step, now, journal.Row{Kind: journal.Posted, Card: e.Card, BusinessDate: date, Debit: of.funding, Credit: account,
+				Amount: minor, Currency: uint16(of.currency), Phase: ledger.Single, Linked: first})
 		}
 	}
-	deposit(accountOf(e.Card), e.OpeningMinor)
-	deposit(purseOf(e.Card), e.PurseMinor)
+	deposit(c.first(), c.account, e.OpeningMinor)
+	deposit(c.first(), c.purse, e.PurseMinor)
+	if e.Second != nil {
+		of, _ := c.side(e.Second.Currency)
+		deposit(of, of.account, e.Second.OpeningMinor)
+		deposit(of, of.purse, e.Second.PurseMinor)
+	}
 	return nil
 }
 
@@ -433,6 +471,8 @@ func approvalTerm(r *journal.Row) glossary.Term {
 	case err != nil:
 	case n.pinGiven:
 		verified = glossary.Term{EN: "PIN right", ZH: "密码正确"}
+	case n.deferred:
+		return deferredApproved(r)
 	case n.token && n.offlinePIN:
 		verified = glossary.Term{EN: "the phone verified its holder", ZH: "手机已验证持卡人"}
 	case n.offlinePIN:
@@ -440,6 +480,9 @@ func approvalTerm(r *journal.Row) glossary.Term {
 	}
 	if n.token {
 		return tokenApproved(verified)
+	}
+	if swiped(r) {
+		return swipeApproved(verified)
 	}
 	return glossary.Term{
 		EN: fmt.Sprintf("approved: ARQC matches, counter %04X is new, %s", r.ATC, verified.EN),
@@ -475,7 +518,7 @@ func (i *Issuer) Card(id int64) (Card, bool) {
 }
 
 // ReasonOf gives the reason of the payment with a retrieval reference number, Approved when there is none.
-func (i *Issuer) ReasonOf(rrn string) Reason { return i.state.recent.byRRN[referenceOf(rrn)] }
+func (i *Issuer) ReasonOf(rrn string) Reason { return i.state.recent.reasonOf(referenceOf(rrn)) }
 
 // Available is what a card's account may still spend, in minor units.
 func (i *Issuer) Available(id int64) int64 {

@@ -69,9 +69,9 @@ var loadRules = []rule{
 	{CardRestricted, withStatus(Restricted)},
 	{CardClosed, withStatus(Closed)},
 	{CardExpired, onCard(func(r *request, c *Card) bool { return r.operation.up && c.expired(r.now) })},
-	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return r.currency != c.Currency })},
+	{CurrencyNotPermitted, onCard(func(r *request, c *Card) bool { return !c.holds(r.currency) })},
 	{PayerUnknown, onCard(func(r *request, c *Card) bool {
-		return r.operation.pin && (r.payer == nil || r.payer.Status != Active || r.payer.expired(r.now) || r.payer.Currency != c.Currency)
+		return r.operation.pin && (r.payer == nil || r.payer.Status != Active || r.payer.expired(r.now) || !r.payer.holds(r.currency))
 	})},
 	{ScriptOutOfReach, func(r *request) bool { return !r.reaches }},
 	{ChipDataMissing, func(r *request) bool { return !r.chip || r.cryptogram == CryptogramAbsent }},
@@ -86,7 +86,7 @@ var loadRules = []rule{
 	{PINBlocked, func(r *request) bool { return r.operation.pin && r.pin != PINAbsent && r.payer.Tries == 0 }},
 	{PINWrong, func(r *request) bool { return r.operation.pin && r.pin == PINIncorrect }},
 	{LoadNeedsPIN, func(r *request) bool { return r.operation.pin && r.pin == PINAbsent }},
-	{PurseEmptied, onCard(func(_ *request, c *Card) bool { return c.chipNow().emptied != 0 })},
+	{PurseEmptied, onCard(func(r *request, c *Card) bool { return c.chipNow().emptiedOn(r.side) != 0 })},
 	{PurseFull, func(r *request) bool { return r.operation.up && r.balance+r.minor > purseLimitMinor }},
 	{NothingToVoid, onCard(func(r *request, c *Card) bool {
 		return r.operation.reason == LoadCashVoidHeld && (r.original.seq == 0 || r.original.seq != c.chipNow().cash || r.original.minor != r.minor)
@@ -126,7 +126,7 @@ func (i *Issuer) load(now time.Time, ev *journal.Event, m *unionpay.FinancialReq
 	var s scripts
 	if reason == r.operation.reason {
 		l := r.newLoad(r.operation)
-		s = l.script()
+		s = l.script(r.side.second)
 		row.Kind, row.Phase, row.Debit, row.Credit = journal.Held, ledger.Pending, l.debit, l.credit
 		n.authCode, n.load = authCode(step.NextSeq()), l
 	}
@@ -146,6 +146,7 @@ func (i *Issuer) joinLoad(ev *journal.Event, m *unionpay.FinancialRequest, r *re
 		r.payer = nil
 		if f != nil && f.payer != nil && r.card != nil {
 			r.payer, err = i.state.beside(r.card, f.payer.Card)
+			i.recheckPIN(ev, m, r, r.payer)
 		}
 	}
 	if err != nil || r.operation.reason != LoadCashVoidHeld {
@@ -172,30 +173,34 @@ func (i *Issuer) payerTries(r *request, reason Reason) int {
 
 // newLoad is the load that an approval begins.
 func (r *request) newLoad(o operation) load {
-	l := load{reason: o.reason, state: loadHeld, atc: r.atc, before: r.balance, after: r.balance + r.minor, minor: r.minor, credit: r.card.purse}
+	l := load{reason: o.reason, state: loadHeld, atc: r.atc, before: r.balance, after: r.balance + r.minor, minor: r.minor, credit: r.side.purse}
 	switch o.reason {
 	case LoadCashHeld:
-		l.debit = AccountScheme // the merchant has the cash, so the scheme owes it
+		l.debit = r.side.scheme // the merchant has the cash, so the scheme owes it
 	case LoadCashVoidHeld:
-		l.after, l.debit, l.credit = r.balance-r.minor, r.card.purse, AccountScheme
+		l.after, l.debit, l.credit = r.balance-r.minor, r.side.purse, r.side.scheme
 	case UnloadHeld:
-		l.after, l.debit, l.credit = 0, r.card.purse, r.card.account
+		l.after, l.debit, l.credit = 0, r.side.purse, r.side.account
 	default:
-		l.debit = r.payer.account
+		from, _ := r.payer.side(r.currency)
+		l.debit = from.account
 	}
 	return l
 }
 
-func (l load) script() scripts {
-	value, minor := make([]byte, amountBytes), l.after
+func (l load) script(second bool) scripts {
+	value, minor, tag := make([]byte, amountBytes), l.after, emv.TagECBalance
+	if second {
+		tag = emv.TagSecondBalance
+	}
 	for at := amountBytes - 1; at >= 0; at-- {
 		value[at] = byte(minor/10%10)<<4 | byte(minor%10)
 		minor /= 100
 	}
-	return newScripts(loadingScript, l.atc, []Script{{Command: scriptSetBalance, Tag: uint16(emv.TagECBalance), Value: value}})
+	return newScripts(loadingScript, l.atc, []Script{{Command: scriptSetBalance, Tag: uint16(tag), Value: value}})
 }
 
-func (l load) id() [4]byte { return [4]byte(l.script()[1:batchHead]) }
+func (l load) id() [4]byte { return [4]byte(l.script(false)[1:batchHead]) }
 
 // changeTries is the row that counts a PIN given for another card than the row before is about.
 func (i *Issuer) changeTries(now time.Time, card int64, tries int, step *journal.Step) {
@@ -206,7 +211,7 @@ func (i *Issuer) changeTries(now time.Time, card int64, tries int, step *journal
 // autoLoad is the load that goes with the answer to an approved payment, by the cardholder's standing order [REF 2.9].
 func (i *Issuer) autoLoad(r *request, parent uint64) (load, bool) {
 	auto := r.card.chipNow().auto
-	if auto == (AutoLoad{}) || r.preAuth || !r.reaches || !r.proven || r.balance >= auto.ThresholdMinor || r.balance > r.shadow ||
+	if auto == (AutoLoad{}) || r.side.second || r.preAuth || !r.reaches || !r.proven || r.balance >= auto.ThresholdMinor || r.balance > r.shadow ||
 		r.card.chipNow().load.state == loadHeld || r.card.chipNow().emptied != 0 {
 		return load{}, false
 	}
@@ -253,7 +258,6 @@ func (s *state) applyHeld(r *journal.Row) error {
 			return err
 		}
 		s.recall(keyOf(r.Key), referenceOf(r.RRN), p, r.Answer)
-		s.recent.byRRN[referenceOf(r.RRN)] = p.reason
 	}
 	c, fresh, err := s.moneyRow(r)
 	if err != nil || !fresh {
@@ -281,7 +285,7 @@ func (s *state) moneyRow(r *journal.Row) (c *Card, fresh bool, err error) {
 		s.changed(c, r.Seq)
 	}
 	for _, a := range [...]ledger.Account{r.Debit, r.Credit} {
-		if a < firstCard || cardOf(a) == r.Card {
+		if !ofCard(a) || cardOf(a) == r.Card {
 			continue
 		}
 		other, err := s.beside(c, cardOf(a))

@@ -16,17 +16,20 @@ import (
 // payment is what the issuer remembers of a request it answered, so that a repeat gets the first answer and a reversal finds its original. It holds no
 // pointer: millions of them cost the garbage collector nothing.
 type payment struct {
-	seq     uint64
-	content [16]byte
-	card    int64
-	minor   int64
-	date    int32
-	reason  Reason
-	code    approvalCode
-	noPIN   bool
-	held    bool   // the hold of seq still stands
-	early   bool   // the reversal came first; no request was decided
-	hold    uint64 // of a mark: row of the hold that stands, see standing
+	seq      uint64
+	content  [16]byte
+	card     int64
+	minor    int64
+	date     int32
+	reason   Reason
+	atc      uint16
+	currency uint16
+	code     approvalCode
+	noPIN    bool
+	held     bool   // the hold of seq still stands
+	spends   bool   // the counter is this one's
+	early    bool   // the reversal came first; no request was decided
+	hold     uint64 // of a mark: row of the hold that stands, see standing
 }
 
 // identity is a request's key and content, by which a repeat is known.
@@ -91,53 +94,46 @@ func (c approvalCode) String() string {
 // that was ever forgotten. Keys rise with time, so a new payment costs no look-up.
 type recent struct {
 	capacity int
-	payments map[paymentKey]payment
+	ring     ring
 	scripts  map[paymentKey]scripts  // what the answers to some of them carried for the chip
 	follows  map[paymentKey]followed // what some of them went on with
-	byRRN    map[reference]Reason    // the last decision on each reference, for people who ask why
-	order    []remembered            // oldest first, from head on
-	head     int
 	horizon  paymentKey
 	// published is the horizon for Prepare; nil while nothing was forgotten. It may lag: Handle looks again.
 	published atomic.Pointer[paymentKey]
 	forgot    int
 }
 
-type remembered struct {
-	key paymentKey
-	rrn reference
-	seq uint64
-}
-
 // publishEvery is how many payments are forgotten between two publications of the horizon: a copy each time would cost more than the rare second look.
 const publishEvery = 512
 
 func newRecent(capacity int) recent {
-	return recent{capacity: capacity, payments: map[paymentKey]payment{}, scripts: map[paymentKey]scripts{}, follows: map[paymentKey]followed{},
-		byRRN: map[reference]Reason{}}
+	return recent{capacity: capacity, ring: newRing(), scripts: map[paymentKey]scripts{}, follows: map[paymentKey]followed{}}
 }
 
 // put remembers a payment. Of those that are forgotten for it gone is told; none of them is younger than durable, the last row known to be on disk.
 func (m *recent) put(k paymentKey, rrn reference, p payment, durable uint64, gone func(payment)) {
-	if _, known := m.payments[k]; known {
-		m.payments[k] = p
+	if e := m.ring.find(k); e != nil {
+		e.payment = p
 		return
 	}
-	m.payments[k] = p
-	m.order = append(m.order, remembered{k, rrn, p.seq})
-	for len(m.order)-m.head > m.capacity && m.order[m.head].seq <= durable {
-		old := m.order[m.head]
-		m.head++
-		gone(m.payments[old.key])
-		delete(m.payments, old.key)
+	e := m.ring.add(k, rrn)
+	e.payment, e.since = p, p.seq
+	for m.ring.len() > m.capacity && m.ring.oldest().since <= durable {
+		old := m.ring.oldest()
+		gone(old.payment)
 		delete(m.scripts, old.key)
 		delete(m.follows, old.key)
-		delete(m.byRRN, old.rrn)
 		m.forget(old.key)
+		m.ring.forget()
 	}
-	if m.head > m.capacity {
-		m.order, m.head = m.order[:copy(m.order, m.order[m.head:])], 0
+}
+
+// reasonOf is the decision on the last payment with that reference, for people who ask why.
+func (m *recent) reasonOf(rrn reference) Reason {
+	if e := m.ring.findRRN(rrn); e != nil {
+		return e.reason
 	}
+	return 0
 }
 
 func (m *recent) forget(k paymentKey) {
@@ -206,8 +202,8 @@ func (s *state) foresee(key string) (*recall, error) {
 // payment finds what was decided on a key: in memory, in what was foreseen, or in the archive.
 func (s *state) payment(key string, foreseen *recall) (payment, bool, error) {
 	k := keyOf(key)
-	if p, ok := s.recent.payments[k]; ok {
-		return p, true, nil
+	if e := s.recent.ring.find(k); e != nil {
+		return e.payment, true, nil
 	}
 	if s.archive == nil || s.recent.forgot == 0 || !k.within(&s.recent.horizon) {
 		return payment{}, false, nil
@@ -260,12 +256,13 @@ func paymentOf(r *journal.Row) (payment, error) {
 	case journal.Refused:
 		return payment{seq: r.Seq, early: true}, nil
 	case journal.Noted:
-		if p.reason != BalanceTold {
+		if p.reason != BalanceTold && !grantsPIN(p.reason) {
 			return markOf(r)
 		}
 	}
 	n, err := readNote(r)
-	p.code, p.minor, p.noPIN, p.held = codeOf(n.authCode), r.Amount, !n.pinGiven && !n.offlinePIN, r.Kind == journal.Approved
+	p.code, p.minor, p.noPIN, p.held, p.atc = codeOf(n.authCode), r.Amount, !n.pinGiven && !n.offlinePIN, r.Kind == journal.Approved, r.ATC
+	p.spends, p.currency = n.counterUsed, r.Currency
 	if err == nil && p.reason == BalanceTold {
 		p.minor, err = toldOf(r)
 	}

@@ -16,6 +16,8 @@ type Vault interface {
 	PANFingerprint(key string, number pan.Number) ([16]byte, error)
 	VerifyCryptogram(check hsm.CryptogramCheck) (hsm.CryptogramResult, error)
 	VerifyPIN(pinKey string, block pinblock.Block, number pan.Number, referenceKey string, reference [16]byte) (hsm.PINResult, error)
+	PINReference(referenceKey, pinKey string, block pinblock.Block, number pan.Number) ([16]byte, hsm.PINResult, error)
+	EncipherPINChange(r hsm.CryptogramResult, v cryptogram.PINVariant, pinKey string, next hsm.PINBlock) ([16]byte, hsm.PINResult, error)
 }
 
 // KeyNames names the keys of the issuer in its HSM. PIN keys are per peer: PINKey gives the name for the peer a request came from.

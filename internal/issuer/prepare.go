@@ -27,8 +27,12 @@ type Finding struct {
 	cryptogram Cryptogram
 	check      hsm.CryptogramResult
 	pin        PINResult
-	token      *unionpay.TokenData // what the network says of a token
-	failed     bool                // the HSM could not answer
+	against    [16]byte  // the reference it was compared with
+	newPIN     PINResult // of a change
+	// newReference is what the bank keeps of the new PIN, enciphered what the chip gets.
+	newReference, enciphered [16]byte
+	token                    *unionpay.TokenData // what the network says of a token
+	failed                   bool                // the HSM could not answer
 }
 
 // chipData is what field 55 says, read once.
@@ -68,6 +72,7 @@ func (i *Issuer) Prepare(ev *journal.Event) {
 		i.checkCryptogram(m, f)
 	}
 	i.checkPIN(ev.From, m, f)
+	i.prepareNewPIN(ev.From, m, f)
 }
 
 // find looks the key and the card up, as far as that can be done beside the writer. It is false when the security module or the store cannot answer.
@@ -228,7 +233,12 @@ func (i *Issuer) checkPIN(peer string, m *unionpay.FinancialRequest, f *Finding)
 	if holder == nil {
 		return
 	}
-	result, err := i.deps.Vault.VerifyPIN(i.deps.Keys.PINKey(peer), *m.PINBlock, m.PAN, i.deps.Keys.PINReference, holder.PINReference)
+	i.verifyPIN(peer, m, f, i.state.directory.reference(holder))
+}
+
+func (i *Issuer) verifyPIN(peer string, m *unionpay.FinancialRequest, f *Finding, reference [16]byte) {
+	f.against = reference
+	result, err := i.deps.Vault.VerifyPIN(i.deps.Keys.PINKey(peer), *m.PINBlock, m.PAN, i.deps.Keys.PINReference, reference)
 	switch {
 	case err != nil:
 		f.failed = true
@@ -251,8 +261,8 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 		sale:        m.Processing == unionpay.ProcessingSale && !m.Authorization && !m.Advice,
 		contactless: m.EntryMode.Contactless(), minor: m.Amount.Minor(), currency: m.Amount.Currency().Number(),
 		chip: f.chip.present, chipAgrees: f.chip.agrees, requestAC: f.chip.kind == emv.ARQC, approvalAC: f.chip.kind == emv.TC,
-		atc: f.chip.atc, cryptogram: f.cryptogram, pin: f.pin, availableFor: i.state.available,
-		stripe: m.EntryMode.Mode() == unionpay.EntryStripe, reaches: reaches(m.EntryMode), cvr: f.chip.iad.CVR,
+		atc: f.chip.atc, cryptogram: f.cryptogram, pin: f.pin, availableFor: i.state.availableIn(m.Amount.Currency().Number()),
+		stripe: m.EntryMode.Mode() == unionpay.EntryStripe, reaches: reaches(m.EntryMode), cvr: f.chip.iad.CVR, fromPurse: fromPurse(m),
 	}
 	r.vouch(f.token)
 	r.operation, _ = loading(m)
@@ -263,11 +273,17 @@ func (i *Issuer) request(now time.Time, m *unionpay.FinancialRequest, f *Finding
 		r.balance, r.proven = f.chip.iad.Balance()
 	}
 	var err error
-	r.card, err = i.state.touch(f)
+	if r.card, err = i.state.touch(f); r.card != nil {
+		r.side, _ = r.card.side(r.currency)
+	}
+	r.swipe(m)
 	r.preAuth = m.Processing == unionpay.ProcessingPreAuth && m.Authorization
 	r.inquiry = m.Processing == unionpay.ProcessingBalance && !m.Authorization && !m.Advice
 	r.sale = r.sale || r.preAuth || r.inquiry
 	r.malformed = r.minor < 0 || r.minor == 0 && !r.inquiry
+	if r.pinOrder = pinOrder(m); r.pinOrder != 0 {
+		r.newPIN, r.malformed = f.newPIN, r.minor != 0 || (m.NewPIN != nil) != (r.pinOrder == PINChangeSent)
+	}
 	return r, err
 }
 

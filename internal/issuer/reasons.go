@@ -31,11 +31,13 @@ const (
 	ChipDataMissing       Reason = 40
 	ChipDataMismatch      Reason = 42
 	CryptogramWrong       Reason = 44
+	ChipInDoubt           Reason = 45
 	NotARequestCryptogram Reason = 46
 	NotAnApproval         Reason = 47
 	CounterUsed           Reason = 48
 	PurseNotProven        Reason = 49
 	PINFormatWrong        Reason = 50
+	NewPINFormatWrong     Reason = 51
 	PINBlocked            Reason = 52
 	PINWrong              Reason = 54
 	LoadNeedsPIN          Reason = 53
@@ -43,6 +45,7 @@ const (
 	NoPINSwitchedOff      Reason = 56
 	PayerPINWrong         Reason = 57
 	AboveNoPINLimit       Reason = 58
+	PINNeeded             Reason = 59
 	AboveTapLimit         Reason = 60
 	AboveDayLimit         Reason = 62
 	PurseEmptied          Reason = 61
@@ -61,6 +64,9 @@ const (
 	ReversalNoEffect Reason = 102
 	ReversalEarly    Reason = 104
 	PurseAccepted    Reason = 110
+	// OfflineAccepted is of an offline payment that is the account's, and OfflineTakesOver of the online request whose place one takes.
+	OfflineAccepted  Reason = 112
+	OfflineTakesOver Reason = 113
 	// PreAuthHeld is the reason of money held for a merchant who says later how much he takes of it.
 	PreAuthHeld Reason = 111
 
@@ -97,6 +103,14 @@ const (
 	PreAuthGivesWay    Reason = 152
 	SequelUndone       Reason = 153
 	StandsAgain        Reason = 154
+	// Of scripts about the PIN: that one was sent, and what became of it.
+	PINChangeSent      Reason = 160
+	PINUnblockSent     Reason = 161
+	PINChangeDone      Reason = 162
+	PINChangeProven    Reason = 163
+	PINChangeFailed    Reason = 164
+	PINChangeDisproven Reason = 165
+	PINChangeUnknown   Reason = 166
 	// PurseCannotBeBlocked is the other half of the answer to a loss report.
 	PurseCannotBeBlocked Reason = 150
 )
@@ -134,11 +148,14 @@ var reasonTable = []reasonInfo{
 	{NotAnApproval, "59", glossary.Term{EN: "the cryptogram is not the card's approval", ZH: "密文类型不是脱机批准"}, glossary.Term{EN: "upload the card's TC", ZH: "上送卡片的TC"}},
 	{CounterUsed, "59", glossary.Term{EN: "the card's counter was already used", ZH: "卡片计数器已被使用"}, glossary.Term{EN: "tap again: each tap has its own counter", ZH: "重新挥卡：每次交易计数器不同"}},
 	{PurseNotProven, "59", glossary.Term{EN: "the chip does not prove its balance", ZH: "卡片未能证明电子现金余额"}, glossary.Term{EN: "upload what was paid offline, then try again", ZH: "先上送脱机交易后重试"}},
+	{ChipInDoubt, "57", glossary.Term{EN: "the chip has not shown yet what became of the last load", ZH: "上一笔圈存结果尚未由卡片证实"}, glossary.Term{EN: "upload what was paid offline, then try again", ZH: "先上送脱机交易后重试"}},
 	{PINFormatWrong, "99", glossary.Term{EN: "the PIN block cannot be read", ZH: "PIN格式错"}, glossary.Term{EN: "sign on again to renew the PIN key", ZH: "重新签到更新PIN密钥"}},
+	{NewPINFormatWrong, "99", glossary.Term{EN: "the block of the new PIN cannot be read", ZH: "新PIN格式错"}, glossary.Term{EN: "sign on again to renew the PIN key", ZH: "重新签到更新PIN密钥"}},
 	{PINBlocked, "75", glossary.Term{EN: "no PIN tries left", ZH: "密码错误次数超限"}, glossary.Term{EN: "the cardholder resets the PIN at the bank", ZH: "持卡人到发卡行重置密码"}},
 	{PINWrong, "55", glossary.Term{EN: "wrong PIN", ZH: "密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
 	{PayerPINWrong, "55", glossary.Term{EN: "wrong PIN of the account that pays", ZH: "转出卡密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
 	{LoadNeedsPIN, "55", glossary.Term{EN: "money leaves an account only with its PIN", ZH: "账户转出须输入密码"}, glossary.Term{EN: "enter the PIN", ZH: "输入密码"}},
+	{PINNeeded, "55", glossary.Term{EN: "a PIN is changed only by who knows it", ZH: "修改或解锁密码须输入原密码"}, glossary.Term{EN: "enter the PIN", ZH: "输入密码"}},
 	{OfflinePINWrong, "55", glossary.Term{EN: "the card says that the PIN was wrong", ZH: "卡片脱机验证密码错误"}, glossary.Term{EN: "enter the PIN again", ZH: "重新输入密码"}},
 	{NoPINSwitchedOff, "55", glossary.Term{EN: "the cardholder switched payment without PIN off", ZH: "持卡人已关闭小额免密功能"}, glossary.Term{EN: "pay with PIN", ZH: "输入密码支付"}},
 	{AboveNoPINLimit, "55", glossary.Term{EN: "above the no-PIN limit without a PIN", ZH: "超过免密限额且未输入密码"}, glossary.Term{EN: "pay with PIN", ZH: "输入密码支付"}},
@@ -159,7 +176,16 @@ var reasonTable = []reasonInfo{
 	{ReversalNoEffect, "00", glossary.Term{EN: "reversed, nothing was held", ZH: "已冲正，原交易无冻结"}, glossary.Term{}},
 	{ReversalEarly, "00", glossary.Term{EN: "reversed before the original came", ZH: "原交易未到，已登记冲正"}, glossary.Term{}},
 	{PurseAccepted, "00", glossary.Term{EN: "offline payment from the purse accepted", ZH: "脱机消费已入账"}, glossary.Term{}},
+	{OfflineAccepted, "00", glossary.Term{EN: "offline payment from the account accepted", ZH: "账户脱机消费已入账"}, glossary.Term{}},
+	{OfflineTakesOver, "00", glossary.Term{EN: "the card has approved by itself: its upload takes the place of the request", ZH: "卡片已自行批准，脱机交易取代该联机请求"}, glossary.Term{}},
 	{PreAuthHeld, "00", glossary.Term{EN: "pre-authorization: the money is held", ZH: "预授权已批准，资金已冻结"}, glossary.Term{}},
+	{PINChangeSent, "00", glossary.Term{EN: "the new PIN is on its way to the chip", ZH: "新密码脚本已下发"}, glossary.Term{}},
+	{PINUnblockSent, "00", glossary.Term{EN: "the PIN unblock is on its way to the chip", ZH: "密码解锁脚本已下发"}, glossary.Term{}},
+	{PINChangeDone, "00", glossary.Term{EN: "the terminal says that the chip has the new PIN state: it counts now", ZH: "终端报告密码脚本成功，已生效"}, glossary.Term{}},
+	{PINChangeProven, "00", glossary.Term{EN: "the chip has carried out the PIN script: it counts now", ZH: "卡片已证实执行密码脚本，已生效"}, glossary.Term{}},
+	{PINChangeFailed, "00", glossary.Term{EN: "the PIN script was not carried out: the old PIN stays", ZH: "密码脚本未执行，原密码不变"}, glossary.Term{}},
+	{PINChangeDisproven, "00", glossary.Term{EN: "the chip did not carry out the PIN script: the old PIN stays", ZH: "卡片证实未执行密码脚本，原密码不变"}, glossary.Term{}},
+	{PINChangeUnknown, "00", glossary.Term{EN: "nobody knows what became of the PIN script: the old PIN stays", ZH: "密码脚本结果不明，原密码不变"}, glossary.Term{}},
 	{VoidDone, "00", glossary.Term{EN: "voided, the money is back on the account", ZH: "消费已撤销，资金已退回账户"}, glossary.Term{}},
 	{SaleRefunded, "00", glossary.Term{EN: "refund, to the account", ZH: "退货已入账户"}, glossary.Term{}},
 	{PreAuthCancelled, "00", glossary.Term{EN: "pre-authorization cancelled, the hold is released", ZH: "预授权已撤销，冻结已解除"}, glossary.Term{}},

@@ -24,6 +24,7 @@ const (
 	ScriptBlockCard                                   // for good
 	ScriptUnblockPIN                                  // the PIN gets its tries back
 	scriptSetBalance                                  // of a load only: PUT DATA of the balance
+	scriptChangePIN                                   // of a change of the PIN only; the value is the reference, the chip gets the PIN enciphered
 )
 
 // Script is one command that the bank wants carried out on a chip.
@@ -52,6 +53,7 @@ const (
 	batchCommand  = 1 + 2 + 1 // command, tag, length
 	orderedScript = 0x01      // first byte of a script's identifier: commands of the queue
 	loadingScript = 0x02      // the balance
+	pinScript     = 0x03      // the PIN
 	resultBytes   = 5         // of one result in DF31
 	resultDone    = 2         // high half of its first byte
 	statusShift   = 4         //
@@ -64,6 +66,8 @@ var puttable = map[uint16]int{
 	uint16(emv.TagLowerConsecutiveLimit): 1, uint16(emv.TagUpperConsecutiveLimit): 1, uint16(emv.TagConsecutiveIntlCountry): 1,
 	uint16(emv.TagDualCurrencyLimit): amountBytes, uint16(emv.TagCardCVMLimit): amountBytes, uint16(emv.TagECResetThreshold): amountBytes,
 	uint16(emv.TagECSingleLimit): amountBytes, uint16(emv.TagECBalanceLimit): amountBytes,
+	uint16(emv.TagSecondCVMLimit): amountBytes, uint16(emv.TagSecondResetThreshold): amountBytes, uint16(emv.TagSecondSingleLimit): amountBytes,
+	uint16(emv.TagSecondBalanceLimit): amountBytes,
 }
 
 // ErrScript says that a script command cannot be ordered.
@@ -94,7 +98,7 @@ func (s Script) check() error {
 		}
 		minor = minor*100 + int64(b>>4)*10 + int64(b&15)
 	}
-	if s.Tag == uint16(emv.TagECBalanceLimit) && minor > purseLimitMinor {
+	if (s.Tag == uint16(emv.TagECBalanceLimit) || s.Tag == uint16(emv.TagSecondBalanceLimit)) && minor > purseLimitMinor {
 		return fmt.Errorf("%w: a purse holds at most %d", ErrScript, purseLimitMinor)
 	}
 	return nil
@@ -112,6 +116,8 @@ func (s Script) header() [5]byte {
 		return [5]byte{classSecured, byte(apdu.InsCardBlock), 0, 0, length}
 	case ScriptUnblockPIN:
 		return [5]byte{classSecured, byte(apdu.InsPINChange), 0, apdu.PINUnblock, length}
+	case scriptChangePIN:
+		return [5]byte{classSecured, byte(apdu.InsPINChange), 0, apdu.PINChange, length}
 	}
 	return [5]byte{classClear, byte(apdu.InsPutData), byte(s.Tag >> 8), byte(s.Tag), length}
 }
@@ -194,6 +200,12 @@ func (f *Finding) sign(s scripts) ([]byte, error) {
 	body := tlv.Append(nil, emv.TagScriptID, s[1:batchHead])
 	for _, command := range s.commands() {
 		header := command.header()
+		if command.Command == scriptChangePIN {
+			if string(command.Value) != string(f.newReference[:]) {
+				return nil, errPINChanged
+			}
+			command.Value = f.enciphered[:]
+		}
 		code, err := f.check.ScriptMAC(header, command.Value)
 		if err != nil {
 			return nil, err
@@ -231,9 +243,17 @@ func (s *state) applyReport(r *journal.Row) error {
 		return err
 	}
 	s.changed(c, r.Seq)
+	if p := c.chipNow().pin; p.seq != 0 && p.seq == r.Linked {
+		s.applyPIN(c, r)
+		return nil
+	}
 	status, failed := r.Note[0], int(r.Note[1])
 	c.setChip(func(h *chip) {
 		if h.load.seq != 0 && h.load.seq == r.Linked { // of an unload: the chip is empty, the money stays where it is
+			if l := h.load; c.sideOf(l).second {
+				h.unloaded, h.emptiedSecond, h.load = waits{l.seq, l.minor, l.atc}, r.BusinessDate, load{}
+				return
+			}
 			h.load.state, h.emptied = loadBooked, r.BusinessDate
 			return
 		}
@@ -255,7 +275,7 @@ func (s *state) applyReport(r *journal.Row) error {
 var scriptTerms = map[ScriptCommand]glossary.Term{
 	ScriptPutData: {EN: "set data", ZH: "设置数据"}, ScriptBlockApplication: {EN: "block the application", ZH: "锁定应用"},
 	ScriptUnblockApplication: {EN: "unblock the application", ZH: "解锁应用"}, ScriptBlockCard: {EN: "block the card", ZH: "锁卡"},
-	ScriptUnblockPIN: {EN: "unblock the PIN", ZH: "解锁密码"}, scriptSetBalance: {EN: "set the purse's balance", ZH: "设置电子现金余额"},
+	ScriptUnblockPIN: {EN: "unblock the PIN", ZH: "解锁密码"}, scriptChangePIN: {EN: "change the PIN", ZH: "修改密码"}, scriptSetBalance: {EN: "set the purse's balance", ZH: "设置电子现金余额"},
 }
 
 // Term names the command.

@@ -1,7 +1,6 @@
 package issuer
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -16,8 +15,11 @@ import (
 // carried out [REF 1.8]: there were no others, for none are sent while this is open. That it counts none proves nothing: a host that answered for the bank,
 // without its cryptogram, makes the card forget. Then the books decide, as far as nothing is missing in them.
 func (i *Issuer) told(r *request, l load) (happened, known bool) {
+	if r.card.sideOf(l).second != r.side.second {
+		return r.toldElsewhere(l)
+	}
 	before := r.balance
-	if r.approvalAC {
+	if r.approvalAC && r.fromPurse {
 		before += r.minor // the balance is that after the payment
 	}
 	o, _ := operationOf(l.reason)
@@ -33,7 +35,7 @@ func (i *Issuer) told(r *request, l load) (happened, known bool) {
 	case r.atc <= r.card.window.highest:
 		return false, false // a later payment has been booked: what the books hold is not what they held then
 	}
-	without, with := i.state.shadow(r.card), i.state.shadow(r.card)
+	without, with := i.state.shadowOn(r.side), i.state.shadowOn(r.side)
 	change := l.minor
 	if !o.up {
 		change = -change
@@ -47,9 +49,21 @@ func (i *Issuer) told(r *request, l load) (happened, known bool) {
 	case before > min(without, with):
 		return with > without, before <= max(without, with)
 	case before == min(without, with):
+		// A payment of the same amount that nobody has uploaded yet would look alike. That the card has carried out nothing speaks for a load that did not happen.
+		silent := o.up && r.reaches && r.cvr.ScriptCount() == 0 && (r.card.Second == nil || r.card.online <= l.atc)
+		if !silent && r.card.window.gap(l.atc, r.atc) {
+			return false, false
+		}
 		return with < without, true
 	}
 	return false, false // payments that nobody has uploaded yet leave room for both
+}
+
+// toldElsewhere is what a payment with the other purse says: nothing by its balance, but the card counts the commands behind its last answer online whatever
+// they were about, and forgets the number with the next answer.
+func (r *request) toldElsewhere(l load) (happened, known bool) {
+	done := r.cvr.ScriptCount() > 0 && !r.cvr.Has(emv.CVRLastScriptFailed) && !r.cvr.Has(emv.CVRLastOnlineIncomplete)
+	return done, r.reaches && (done || r.atc == l.atc+1 && r.cvr.ScriptCount() < 2)
 }
 
 // settle lets a cryptogram settle the last load: what is held is booked or let go; what was booked on a terminal's word is put right when the chip says
@@ -83,12 +97,16 @@ func (i *Issuer) settle(now time.Time, r *request, step *journal.Step) {
 
 // stillPays is the account that pays for a load that was let go and had happened all the same: the payer's if it can, else the bank bears it.
 func (i *Issuer) stillPays(c *Card, l load) ledger.Account {
-	if l.debit < firstCard {
+	if !ofCard(l.debit) {
 		return l.debit
 	}
+	of := c.sideOf(l)
 	payer, err := i.state.beside(c, cardOf(l.debit))
-	if err != nil || payer == nil || l.debit == payer.account && i.state.available(payer) < l.minor {
-		return AccountFunding
+	if err != nil || payer == nil {
+		return of.funding
+	}
+	if from, has := payer.side(of.currency); !has || l.debit == from.account && i.state.availableOn(from) < l.minor {
+		return of.funding
 	}
 	return l.debit
 }
@@ -96,7 +114,7 @@ func (i *Issuer) stillPays(c *Card, l load) ledger.Account {
 // confirm books what a load held. The money of an unload stays held until it is paid out.
 func (i *Issuer) confirm(now time.Time, c *Card, l load, why Reason, date int32, step *journal.Step) {
 	row := journal.Row{Kind: journal.Loaded, Card: c.Enrolment.Card, ATC: l.atc, Reason: uint16(why), BusinessDate: date, Linked: l.seq,
-		Debit: l.debit, Credit: l.credit, Amount: l.minor, Currency: uint16(c.Currency), Phase: ledger.Post, Resolves: l.seq}
+		Debit: l.debit, Credit: l.credit, Amount: l.minor, Currency: uint16(c.sideOf(l).currency), Phase: ledger.Post, Resolves: l.seq}
 	if l.reason == UnloadHeld {
 		row = journal.Row{Kind: journal.ScriptReported, Card: c.Enrolment.Card, ATC: l.atc, Reason: uint16(why), BusinessDate: date, Linked: l.seq,
 			Note: []byte{resultDone, 0}}
@@ -107,13 +125,13 @@ func (i *Issuer) confirm(now time.Time, c *Card, l load, why Reason, date int32,
 // release lets go what a load held.
 func (i *Issuer) release(now time.Time, c *Card, l load, why Reason, date int32, step *journal.Step) {
 	i.append(step, now, journal.Row{Kind: journal.Voided, Card: c.Enrolment.Card, ATC: l.atc, Reason: uint16(why), BusinessDate: date, Linked: l.seq,
-		Debit: l.debit, Credit: l.credit, Amount: l.minor, Currency: uint16(c.Currency), Phase: ledger.Void, Resolves: l.seq})
+		Debit: l.debit, Credit: l.credit, Amount: l.minor, Currency: uint16(c.sideOf(l).currency), Phase: ledger.Void, Resolves: l.seq})
 }
 
 // adjust moves the money to where the chip says it is.
 func (i *Issuer) adjust(now time.Time, r *request, l load, debit, credit ledger.Account, why Reason, step *journal.Step) {
 	i.append(step, now, journal.Row{Kind: journal.Adjusted, Card: r.card.Enrolment.Card, ATC: l.atc, Reason: uint16(why), BusinessDate: r.businessDate,
-		Linked: l.seq, Debit: debit, Credit: credit, Amount: l.minor, Currency: uint16(r.currency)})
+		Linked: l.seq, Debit: debit, Credit: credit, Amount: l.minor, Currency: uint16(r.card.sideOf(l).currency)})
 }
 
 // applySettled folds what became of a load: Loaded, Voided, Adjusted. On a terminal's word it is remembered until a cryptogram has confirmed it.
@@ -140,7 +158,7 @@ func (s *state) applySettled(r *journal.Row) error {
 			h.cash = l.seq
 		case l.reason == LoadCashHeld && h.cash == l.seq, l.reason == LoadCashVoidHeld && happened:
 			h.cash = 0
-		case l.reason == UnloadHeld:
+		case l.reason == UnloadHeld && !c.sideOf(l).second:
 			h.emptied = 0
 		}
 	})
@@ -153,7 +171,13 @@ func (s *state) applyPaidOut(r *journal.Row) error {
 	if err != nil || !fresh {
 		return err
 	}
-	c.setChip(func(h *chip) { h.load = load{} })
+	c.setChip(func(h *chip) {
+		if h.unloaded.seq == r.Linked {
+			h.unloaded = waits{}
+		} else {
+			h.load = load{}
+		}
+	})
 	return nil
 }
 
@@ -163,6 +187,8 @@ func (i *Issuer) report(now time.Time, c *Card, results []result, date int32, st
 		l := c.chipNow().load
 		sent := c.chipNow().sent
 		switch {
+		case c.chipNow().pin.seq != 0 && r.id == c.chipNow().pin.id():
+			i.pinTold(now, c, r, date, step)
 		case l.seq != 0 && l.state == loadHeld && r.id == l.id() && r.status == resultDone:
 			i.confirm(now, c, l, LoadConfirmed, date, step)
 		case l.seq != 0 && l.state == loadHeld && r.id == l.id():
@@ -231,21 +257,24 @@ func (i *Issuer) payOut(now time.Time, id int64, step *journal.Step) error {
 		return fmt.Errorf("card %d: %w: no such card", id, ErrChange)
 	}
 	h, today := c.chipNow(), i.deps.Calendar.BusinessDate(now)
-	if h.load.reason != UnloadHeld || h.load.state != loadBooked {
+	first := h.load.reason == UnloadHeld && h.load.state == loadBooked
+	if !first && h.unloaded.seq == 0 {
 		return fmt.Errorf("card %d: %w: the purse was not unloaded", id, ErrChange)
 	}
-	if due := laterDate(h.emptied, payOutAfterDays); today < due {
+	if due := laterDate(h.emptied, payOutAfterDays); first && today < due {
 		return fmt.Errorf("card %d: %w: pay-out from %d on", id, ErrChange, due)
 	}
 	l, closed := h.load, Closed
-	// Payments that came after the chip proved its balance have taken from the same account: no more can be paid out than is there.
-	amount := min(l.minor, max(0, i.state.shadow(c)))
-	row := journal.Row{Kind: journal.Completed, Card: id, ATC: l.atc, Reason: uint16(PaidOut), BusinessDate: today, Linked: l.seq, Debit: l.debit,
-		Credit: l.credit, Amount: amount, Currency: uint16(c.Currency), Phase: ledger.Post, Resolves: l.seq, Note: binary.AppendUvarint(nil, uint64(l.minor))}
-	if amount == 0 {
-		row.Phase, row.Amount = ledger.Void, l.minor
+	second, both, err := i.dueSecond(c, today)
+	if err != nil {
+		return err
 	}
-	i.append(step, now, row)
+	if first {
+		i.append(step, now, i.payOutRow(c, l, c.first(), today))
+	}
+	if both {
+		i.append(step, now, second)
+	}
 	if c.Status.May(Closed) {
 		return i.alter(now, Change{Card: id, Status: &closed}, step)
 	}
@@ -269,6 +298,8 @@ type LossReport struct {
 	// Purse is PurseCannotBeBlocked: whoever holds the card can spend what is on the chip, without PIN and without asking anybody [REF 5].
 	Purse      Reason
 	PurseMinor int64 // what the bank believes to be on the chip, at most
+	// SecondMinor is the same in the card's second currency.
+	SecondMinor int64
 }
 
 func (i *Issuer) reportLoss(now time.Time, report ReportLoss, step *journal.Step) any {
@@ -283,11 +314,13 @@ func (i *Issuer) reportLoss(now time.Time, report ReportLoss, step *journal.Step
 	if err != nil || c == nil {
 		return fmt.Errorf("card %d: %w: no such card", report.Card, ErrChange)
 	}
-	return LossReport{Status: c.Status, Purse: PurseCannotBeBlocked, PurseMinor: i.state.shadow(c)}
+	answer := LossReport{Status: c.Status, Purse: PurseCannotBeBlocked, PurseMinor: i.state.shadow(c)}
+	if c.Second != nil {
+		of, _ := c.side(c.Second.Currency)
+		answer.SecondMinor = i.state.shadowOn(of)
+	}
+	return answer
 }
 
 // shadow is what the purse's account says the chip holds, or less: payments that have not been uploaded are still in it.
-func (s *state) shadow(c *Card) int64 {
-	b := s.book.Balance(c.purse)
-	return b.CreditsPosted - b.DebitsPosted
-}
+func (s *state) shadow(c *Card) int64 { return s.shadowOn(c.first()) }

@@ -12,13 +12,15 @@ import (
 // beyond the capacity are in the store (cache, recent).
 type state struct {
 	currency uint16
-	book     *ledger.Book
-	cards    map[int64]*Card
-	cache    cache
-	recent   recent
-	archive  journal.Archive // nil: everything is in memory
-	last     uint64          // last row applied
-	again    bool            // rows are being replayed
+	// currencies are the others in which cards have purses, in order.
+	currencies []int
+	book       *ledger.Book
+	cards      map[int64]*Card
+	cache      cache
+	recent     recent
+	archive    journal.Archive // nil: everything is in memory
+	last       uint64          // last row applied
+	again      bool            // rows are being replayed
 	// directory is also read beside the writer.
 	directory directory
 }
@@ -73,6 +75,7 @@ type note struct {
 	loading     bool // the request was about a load
 	token       bool // the network vouched for a token: no counter of the card's
 	follows     bool // the request was about an earlier payment
+	deferred    bool // rides are paid after they were taken
 	load        load // of a Held row: balance before and after
 }
 
@@ -84,6 +87,7 @@ const (
 	flagLoading     = 16
 	flagToken       = 32
 	flagFollows     = 64
+	flagDeferred    = 128
 
 	noteBytes = 2 // flags and tries
 )
@@ -111,6 +115,9 @@ func (n note) bytes() []byte {
 	if n.token {
 		flags |= flagToken
 	}
+	if n.deferred {
+		flags |= flagDeferred
+	}
 	b := []byte{flags, byte(n.tries)}
 	if n.load.reason != 0 {
 		b = n.load.bytes(b)
@@ -135,7 +142,8 @@ func readNote(r *journal.Row) (note, error) {
 	code, _ := splitAnswer(r.Answer)
 	return note{
 		tries: int(r.Note[1]), pinGiven: flags&flagPINGiven != 0, counterUsed: flags&flagCounterUsed != 0, offlinePIN: flags&flagOfflinePIN != 0,
-		settles: flags&flagSettles != 0, loading: flags&flagLoading != 0, token: flags&flagToken != 0, authCode: code,
+		settles: flags&flagSettles != 0, loading: flags&flagLoading != 0, token: flags&flagToken != 0, deferred: flags&flagDeferred != 0,
+		authCode: code,
 	}, nil
 }
 
@@ -160,7 +168,7 @@ func (s *state) apply(r *journal.Row) error {
 	case journal.Refunded:
 		return s.applySequel(r)
 	case journal.Noted:
-		if Reason(r.Reason) == BalanceTold {
+		if Reason(r.Reason) == BalanceTold || grantsPIN(Reason(r.Reason)) {
 			return s.applyDecision(r)
 		}
 		return s.applyMark(r)
@@ -181,6 +189,8 @@ func (s *state) applyHolding(r *journal.Row) error {
 		return s.applySequel(r)
 	case r.Kind == journal.Voided && Reason(r.Reason) == PreAuthGivesWay:
 		return s.applyGivesWay(r)
+	case r.Kind == journal.Voided && Reason(r.Reason) == OfflineTakesOver:
+		return s.takeBack(r)
 	case r.Kind == journal.Held && Reason(r.Reason) == HeldAgain:
 		return s.applyHeldAgain(r)
 	case r.Kind == journal.Held:
@@ -233,6 +243,7 @@ func (s *state) applyEnrolment(r *journal.Row) error {
 	}
 	s.open(c.account, accountSpec(c))
 	s.open(c.purse, purseSpec(c))
+	s.openSecond(c, nil)
 	s.keep(c)
 	s.changed(c, r.Seq)
 	return nil
@@ -293,7 +304,6 @@ func (s *state) applyDecision(r *journal.Row) error {
 		return err
 	}
 	s.recall(keyOf(r.Key), referenceOf(r.RRN), p, r.Answer)
-	s.recent.byRRN[referenceOf(r.RRN)] = p.reason
 	if r.Card == 0 {
 		return nil
 	}
@@ -324,8 +334,12 @@ func (s *state) fold(c *Card, r *journal.Row, p *payment) {
 		}
 	}
 	_, carried := splitAnswer(r.Answer)
-	if sent := carried.ordered(); sent.count > 0 || n.settles {
+	pin, changes := pinOf(r, carried)
+	if sent := carried.ordered(); sent.count > 0 || n.settles || changes {
 		c.setChip(func(h *chip) {
+			if changes {
+				h.pin = pin
+			}
 			if sent.count > 0 {
 				h.sent = sent
 			}
@@ -376,9 +390,8 @@ func (s *state) takeBack(r *journal.Row) error {
 		return err
 	}
 	original := keyOf(string(r.Note))
-	if p, known := s.recent.payments[original]; known {
-		p.held = false
-		s.recent.payments[original] = p
+	if e := s.recent.ring.find(original); e != nil {
+		e.held = false
 	}
 	if !fresh {
 		return nil
@@ -394,4 +407,4 @@ func (s *state) takeBack(r *journal.Row) error {
 }
 
 // available is what the card's account may still spend: its money, less holds, plus the credit line.
-func (s *state) available(c *Card) int64 { return s.book.Available(c.account) + c.CreditMinor }
+func (s *state) available(c *Card) int64 { return s.availableOn(c.first()) }

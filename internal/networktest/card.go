@@ -152,7 +152,7 @@ func AtSwitch(m *unionpay.FinancialRequest, acquirer, settlement string) *unionp
 // ReversalAtSwitch is the reversal of a request at the switch.
 func ReversalAtSwitch(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
 	p := m.Payment
-	p.PINBlock, p.Track2, p.Response, p.Original = nil, pan.Track2{}, unionpay.ReasonTimeout, unionpay.OriginalOf(m)
+	p.PINBlock, p.NewPIN, p.Track2, p.Response, p.Original = nil, nil, pan.Track2{}, unionpay.ReasonTimeout, unionpay.OriginalOf(m)
 	return &unionpay.ReversalRequest{Payment: p}
 }
 

@@ -244,6 +244,9 @@ func (h *host) insert(term *terminal.Terminal, minor int64) terminal.InsertResul
 // everyCard calls f with every product on every carrier.
 func everyCard(t *testing.T, f func(t *testing.T, product Product, carrier Carrier)) {
 	for _, p := range Products() {
+		if p.Stripe {
+			continue // no reader meets it
+		}
 		for _, c := range Carriers() {
 			t.Run(p.Name+"/"+c.Name, func(t *testing.T) { f(t, p, c) })
 		}

@@ -55,6 +55,15 @@ type Record struct {
 	PurseMinor    int64
 	// Algorithms are those of the card's suites, as its issuer application data name them; none is triple DES alone.
 	Algorithms []byte
+	Stripe     bool // there is no chip: the stripe pays
+	Second     *SecondRecord
+}
+
+// SecondRecord is the second currency of a dual-currency card, for the issuer.
+type SecondRecord struct {
+	Currency     int
+	OpeningMinor int64
+	PurseMinor   int64
 }
 
 // Card is one personalised card: the chip's side and the issuer's side.
@@ -164,6 +173,9 @@ func (p *Profile) applications(c *Card, issuer Issuer, place int, vault Vault, k
 	if c.Spec.Carrier == "" {
 		c.Image.Interfaces = 0
 	}
+	if c.Product.Stripe {
+		c.Image.Interfaces = card.NoInterface
+	}
 	var ring card.Keyring
 	for i, of := range c.Product.Applications {
 		m := &making{profile: p, product: of, spec: c.Spec, issuer: issuer, number: c.PAN, expiry: c.Expiry, suite: algorithms.suite, place: i,
@@ -256,7 +268,7 @@ func (p *Profile) records(c *Card, issuer Issuer, vault Vault, keys KeyNames) er
 		if err != nil {
 			return err
 		}
-		linked.Product = "e-cash"
+		linked.Product, linked.Second = "e-cash", nil
 		c.Linked = append(c.Linked, linked)
 	}
 	return nil
@@ -267,10 +279,13 @@ func (p *Profile) record(c *Card, spec CardSpec, number pan.Number, issuer Issue
 		Card: int64(spec.Serial) % cardsPerIssuer, Name: spec.Name, Issuer: issuer.Institution, Masked: number.Masked(), Sequence: spec.Sequence,
 		Expiry: spec.Expiry, Product: c.Product.Account, Currency: p.Money().Number(), NoPIN: spec.NoPIN && !c.Product.alwaysPIN(), TapMinor: p.minor(spec.TapLimit),
 		DayMinor: p.minor(spec.DayLimit), DayCount: spec.DayCount, NoPINDayMinor: p.minor(spec.NoPINDayLimit), OpeningMinor: p.minor(spec.Balance),
-		CreditMinor: p.minor(spec.Credit), PurseMinor: p.minor(spec.Purse),
+		CreditMinor: p.minor(spec.Credit), PurseMinor: p.minor(spec.Purse), Stripe: c.Product.Stripe,
 	}
 	algorithms, err := cryptoOf(c.Algorithms())
 	if err != nil {
+		return Record{}, err
+	}
+	if r.Second, err = c.Product.secondRecord(spec); err != nil {
 		return Record{}, err
 	}
 	if id := algorithms.suite.AlgorithmID(); id != cryptogram.AlgorithmTDES {

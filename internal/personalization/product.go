@@ -27,6 +27,7 @@ type Product struct {
 	Title        Title                `toml:"title"`
 	Account      string               `toml:"account"` // what the bank keeps for it: debit, credit or e-cash
 	Crypto       string               `toml:"crypto"`  // "" is that of the card, or RSA with 3DES
+	Stripe       bool                 `toml:"stripe"`  // there is no chip: the first application gives the stripe its number and service code, and no more
 	Applications []ProductApplication `toml:"application"`
 }
 
@@ -292,6 +293,9 @@ func (p *Product) checkApplication(i int) error {
 			return wrong(key, fmt.Sprintf("has %d bytes, want %d", len(field.bytes), field.want), fmt.Sprintf("长度为%d字节，应为%d", len(field.bytes), field.want))
 		}
 	}
+	if a.contradicts() {
+		return wrong("ctq", "wants every payment verified, and the purse pays without: a reader would refuse what the chip has paid", "要求每笔交易验证持卡人，而电子现金脱机支付无需验证：芯片已扣款，终端却会拒绝")
+	}
 	if _, ok := issuerData[a.IssuerData]; !ok {
 		return wrong("issuer_data", "is not known", "取值未知")
 	}
@@ -309,6 +313,12 @@ func (p *Product) checkApplication(i int) error {
 		return wrong(err.Error(), "is no amount", "不是有效金额")
 	}
 	return nil
+}
+
+// contradicts: the card spends offline [REF 1.6], and its qualifiers ask for PIN or signature whatever the payment is.
+func (a *ProductApplication) contradicts() bool {
+	const wantsPIN, wantsSignature, spends = 0x80, 0x40, 0xE0 // 9F6C and 9F68, first byte each
+	return len(a.CTQ) == 2 && len(a.Processing) == 4 && a.CTQ[0]&(wantsPIN|wantsSignature) != 0 && a.Processing[0]&spends != 0
 }
 
 // checkAmounts names the first key whose amount cannot be read in any currency with two places.

@@ -26,6 +26,13 @@ type Profile struct {
 	Cards        []CardSpec `toml:"card"`
 	Products     []Product  `toml:"product"` // besides those that come with the program
 	Carriers     []Carrier  `toml:"carrier"`
+	Transit      Transit    `toml:"transit"`
+}
+
+// Transit is a transit operator among the merchants: its back office is the terminal, and no till is.
+type Transit struct {
+	Merchant string `toml:"merchant"` // short name; "" is no operator
+	Config   string `toml:"config"`   // file that describes it; "" is the city that comes with the program
 }
 
 // Issuer is a bank that issues cards.
@@ -56,6 +63,13 @@ type Merchant struct {
 	TapLimit string `toml:"tap_limit"`
 	Offline  bool   `toml:"offline"` // the terminal has no network
 	Mobile   string `toml:"mobile"`  // the terminal is a phone with a secure access module: how it derives its keys, "tdes" or "aes"; "" it is none
+	// Machine: nobody stands beside the terminal. "vending" sells, "load" fills purses; "" is a till with a cashier. Price is what a machine sells for.
+	Machine string `toml:"machine"`
+	Price   string `toml:"price"`
+	// Currency is what the merchant sells in; "" is the world's.
+	Currency string `toml:"currency"`
+	// Waiting: the merchant has applied; its terminal signs on once the acquirer has approved it.
+	Waiting bool `toml:"waiting"`
 }
 
 // CardSpec describes one card.
@@ -76,6 +90,8 @@ type CardSpec struct {
 	Purse    string `toml:"purse"`   // money on the chip
 	// SecondPurse is money on the chip in the product's second currency.
 	SecondPurse string `toml:"second_purse"`
+	// SecondBalance is money on the account in that currency.
+	SecondBalance string `toml:"second_balance"`
 	// LinkedBalance and LinkedPurse are the money of an application with an account of its own.
 	LinkedBalance string `toml:"linked_balance"`
 	LinkedPurse   string `toml:"linked_purse"`
@@ -141,6 +157,9 @@ func (p *Profile) check() error {
 	if err := p.checkMerchants(); err != nil {
 		return err
 	}
+	if _, known := p.Merchant(p.Transit.Merchant); p.Transit.Merchant != "" && !known {
+		return fmt.Errorf("transit: there is no merchant %q", p.Transit.Merchant)
+	}
 	for i := range p.Products {
 		if err := p.Products[i].check(); err != nil {
 			return err
@@ -169,8 +188,15 @@ func (p *Profile) checkMerchants() error {
 			return fmt.Errorf("merchant %q: name and terminal (8 characters) must be its own, id has 15 characters, category 4", m.Name)
 		}
 		names[m.Name], terminals[m.Terminal] = true, true
-		for _, amount := range []string{m.Floor, m.CVMLimit, m.TapLimit} {
-			if _, err := p.Minor(amount); err != nil {
+		if m.Machine != "" && m.Machine != "vending" && m.Machine != "load" {
+			return fmt.Errorf(`merchant %q: machine is "vending" or "load"`, m.Name)
+		}
+		currency, err := p.MoneyOf(m)
+		if err != nil {
+			return fmt.Errorf("merchant %q: %w", m.Name, err)
+		}
+		for _, amount := range []string{m.Floor, m.CVMLimit, m.TapLimit, m.Price} {
+			if _, err := minorIn(amount, currency); err != nil {
 				return fmt.Errorf("merchant %q: %w", m.Name, err)
 			}
 		}
@@ -226,7 +252,8 @@ func (p *Profile) checkCard(c CardSpec) error {
 	if _, err := c.pin(); err != nil {
 		return fmt.Errorf("card %q: PIN: %w", c.Name, err)
 	}
-	for _, amount := range []string{c.Balance, c.Credit, c.Purse, c.SecondPurse, c.LinkedBalance, c.LinkedPurse, c.TapLimit, c.DayLimit, c.NoPINDayLimit} {
+	for _, amount := range []string{c.Balance, c.Credit, c.Purse, c.SecondPurse, c.SecondBalance, c.LinkedBalance, c.LinkedPurse, c.TapLimit, c.DayLimit,
+		c.NoPINDayLimit} {
 		if _, err := p.Minor(amount); err != nil {
 			return fmt.Errorf("card %q: %w", c.Name, err)
 		}
@@ -292,6 +319,14 @@ func (p *Profile) Money() money.Currency {
 		panic("personalization: the currency was checked: " + err.Error())
 	}
 	return currency
+}
+
+// MoneyOf is what a merchant sells in.
+func (p *Profile) MoneyOf(m Merchant) (money.Currency, error) {
+	if m.Currency == "" {
+		return p.Money(), nil
+	}
+	return money.ParseCurrency(m.Currency)
 }
 
 // Minor reads an amount of the profile in minor units; "" is zero. Negative amounts are refused.

@@ -74,6 +74,8 @@ func TestBadProducts(t *testing.T) {
 		"processing missing":   {`processing = "9910F000"`, ""},
 		"processing short":     {"9910F000", "9910"},
 		"qualifiers long":      {`label = "TOUR"`, `ctq = "800000"`},
+		"always verified":      {`label = "TOUR"`, `ctq = "8000"`},
+		"always signed":        {`label = "TOUR"`, `ctq = "4000"`},
 		"indicator long":       {`label = "TOUR"`, `extended = "0102"`},
 		"issuer data":          {`label = "TOUR"`, `issuer_data = "weather"`},
 		"withheld":             {`label = "TOUR"`, `withhold = ["soul"]`},
@@ -290,7 +292,11 @@ func TestDemoCards(t *testing.T) {
 		}
 		a, state := c.Image.Applications[0], c.Image.State.Applications[0]
 		algorithms, inserted := contacts[spec.Name]
-		if a.IDD != emv.IDDBalance || c.Record.Product != spec.Product || len(c.Image.Applications) != 1 || string(c.Image.Historical) != "tapnet" {
+		product, err := p.Product(spec.Product)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.IDD != emv.IDDBalance || c.Record.Product != product.Account || len(c.Image.Applications) != 1 || string(c.Image.Historical) != "tapnet" {
 			t.Errorf("%s: %+v", spec.Name, c)
 		}
 		switch {

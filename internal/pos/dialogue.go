@@ -29,6 +29,7 @@ const (
 	CardFollowed CardEnd = iota + 1
 	CardDeclined         // the approval is reversed, or for a load the script result tells the issuer
 	CardGone             // only the card knows: its next cryptogram tells the issuer
+	CardKeptOld          // it approved, and the script did nothing: the script result tells the issuer
 )
 
 var errTrace = errors.New("pos: no such transaction is under way")
@@ -63,7 +64,7 @@ func (t *Till) conclude(now time.Time, c Conclude, step *journal.Step) {
 func (t *Till) cardSaid(now time.Time, p *payment, request *unionpay.FinancialRequest, c Conclude, step *journal.Step) {
 	last := *request
 	last.ICC = finalTags(request.ICC, c.Last)
-	sealed := t.seal(&last, c.Slip) // nil when the secure module cannot: then the slip shows what was said first
+	sealed := t.seal(atRest(&last), c.Slip) // nil when the secure module cannot: then the slip shows what was said first
 	follow := func(kind journal.Kind) {
 		t.append(step, now, journal.Row{Kind: kind, Terminal: request.Terminal, STAN: p.trace.STAN, ATC: counterOf(last.ICC), Amount: p.minor,
 			Currency: uint16(request.Amount.Currency().Number()), Linked: p.seq, Payment: p.key, Note: sealed})
@@ -76,7 +77,7 @@ func (t *Till) cardSaid(now time.Time, p *payment, request *unionpay.FinancialRe
 		}
 	case c.End == CardGone:
 		follow(journal.Expired)
-	case p.verb.isLoad():
+	case p.verb.isLoad(), c.End == CardKeptOld:
 		follow(journal.Declined)
 	default:
 		t.takeBack(now, p, journal.Reversed, unionpay.ReasonOther, sealed, c.Last, step)
@@ -86,7 +87,7 @@ func (t *Till) cardSaid(now time.Time, p *payment, request *unionpay.FinancialRe
 // breakOff ends a dialogue that nobody goes on with: the till was killed while the card was in the slot. A payment is taken back; of a load the issuer learns
 // from the card's next cryptogram.
 func (t *Till) breakOff(now time.Time, p *payment, step *journal.Step) {
-	if p.verb.isLoad() {
+	if p.verb.isLoad() || p.verb.managesPIN() {
 		t.append(step, now, journal.Row{Kind: journal.Expired, Terminal: t.deps.Terminal, STAN: p.trace.STAN, Linked: p.seq, Payment: p.key})
 		t.drained(now, step)
 		return
@@ -136,6 +137,7 @@ func (t *Till) notify(now time.Time, p *payment, request *unionpay.FinancialRequ
 		panic("pos: a checked answer cannot be read: " + err.Error())
 	}
 	q := &m.Payment
+	q.NewPIN = nil
 	q.PINBlock, q.PINCapture, q.Security, q.Detail, q.Additional, q.Reserved = nil, "", "", "", "", ""
 	q.Track2 = emptyTrack
 	q.Acquirer, q.RRN, q.AuthCode = t.deps.Acquirer, answer.RRN, answer.AuthCode

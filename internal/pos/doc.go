@@ -16,5 +16,7 @@
 // before it is durable. The PIN is enciphered in the secure module before anything else sees it, and it is never stored. A till that is killed takes back
 // what nobody finished, and prints the slip of everything it began.
 //
-// Not here: magnetic stripes, codes (the menu has their place), batch upload after totals that differ, tips.
+// A stripe is the last way in: never of a card whose chip can be read, always with the PIN, always online.
+//
+// Not here: codes (the menu has their place), batch upload after totals that differ, tips.
 package pos

@@ -44,6 +44,7 @@ type insertion struct {
 	verb     Verb
 	original Original
 	payer    *Payer
+	fresh    *pinblock.PIN // the new one
 	receipt  Receipt
 	pin      *pinblock.PIN
 	noPIN    bool // asked for, and none was entered
@@ -63,7 +64,7 @@ func (t *Till) inserted(ctx context.Context, reader apdu.Transceiver, i *inserti
 	request := terminal.InsertRequest{
 		Request: terminal.Request{Amount: i.sale.Amount, Other: money.New(0, i.sale.Amount.Currency()), Type: typeOf(i.verb), Now: i.sale.Now(),
 			OfflineOnly: i.sale.OfflineOnly, Counter: t.counter()},
-		Purse: purses[i.verb], ForceOnline: i.sale.ForceOnline || i.verb == VerbPreAuth || i.verb == VerbBalance,
+		Purse: purses[i.verb], ForceOnline: i.sale.ForceOnline || i.verb == VerbPreAuth || i.verb == VerbBalance || i.verb.managesPIN(),
 	}
 	result, surprise := slot.Insert(ctx, reader, request, terminal.People{Online: i.online, PIN: i.enter, Choose: i.sale.Choose, Document: i.sale.Document})
 	for result.Unsettled != nil && i.sale.PresentAgain != nil {
@@ -79,6 +80,7 @@ func (t *Till) inserted(ctx context.Context, reader apdu.Transceiver, i *inserti
 		settled.Outcome.Data = settledResults(result.Outcome.Data, settled.Outcome.Kind == kernel.Approved)
 		result = settled
 	}
+	t.chipFailed(i.sale.Now(), &result)
 	err := i.conclude(ctx, &result.Outcome)
 	if err = errors.Join(surprise, err); err != nil {
 		return i.receipt, fmt.Errorf("card in the slot: %w", err)
@@ -113,7 +115,7 @@ func (i *insertion) enter(_ context.Context, q contact.PINRequest) (contact.Even
 func (i *insertion) online(ctx context.Context, q contact.Online) (*contact.HostAnswer, error) {
 	data := record{&kernel.Outcome{Data: q.Data}}
 	track, _ := data.Track2()
-	if i.pin == nil && (i.sale.AskPIN || i.payer != nil || i.verb == VerbBalance || i.verb == VerbSale && AlwaysPIN(track, i.till.excluded())) {
+	if i.pin == nil && i.wantsPIN(track) {
 		pin, ok := enterPIN(i.sale)
 		if !ok {
 			i.noPIN = true
@@ -136,7 +138,8 @@ func (i *insertion) online(ctx context.Context, q contact.Online) (*contact.Host
 	}
 	i.asked = true
 	i.receipt.Slip = slipOf(i.sale.Now(), q.Data, emv.Data{}, emv.ARQC).verified(i.receipt.Slip.Verified)
-	i.outcome, err = i.till.send(ctx, Authorize{Request: request, PIN: i.pin, Dialogue: i.verb != VerbBalance, Of: i.original.Trace, Slip: i.receipt.Slip})
+	i.outcome, err = i.till.send(ctx, Authorize{Request: request, PIN: i.pin, NewPIN: i.fresh, Dialogue: i.verb != VerbBalance, Of: i.original.Trace,
+		Slip: i.receipt.Slip})
 	if err != nil {
 		i.asked = false
 		return nil, err
@@ -149,6 +152,11 @@ func (i *insertion) online(ctx context.Context, q contact.Online) (*contact.Host
 	}
 	i.approved = answer.Response.Approved()
 	return hostAnswer(answer), nil
+}
+
+// wantsPIN: the issuer is asked with the PIN, whatever the card has said of it.
+func (i *insertion) wantsPIN(track pan.Track2) bool {
+	return i.sale.AskPIN || i.payer != nil || i.verb == VerbBalance || i.verb.managesPIN() || i.verb == VerbSale && AlwaysPIN(track, i.till.excluded())
 }
 
 // hostAnswer is an answer as the dialogue takes it.
@@ -210,6 +218,8 @@ func (i *insertion) cardsWord(ctx context.Context, o *contact.Outcome) error {
 	}
 	i.receipt.End = ApprovedOnline
 	switch {
+	case i.verb.managesPIN():
+		end = i.pinWord(o)
 	case end == CardGone:
 		i.receipt.End = NotKnown
 	case end == CardDeclined && i.verb.isLoad():

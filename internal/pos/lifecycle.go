@@ -31,6 +31,8 @@ const (
 	VerbCardAdvice                     // what the card made of the issuer's answer
 	VerbScriptNotice                   // what became of the issuer's scripts
 	VerbSettlement                     // the batch is agreed with the acquirer
+	VerbPINChange                      // on the chip and at its bank
+	VerbPINUnblock                     // the chip's tries are given back
 	verbCount
 )
 
@@ -150,6 +152,10 @@ var cycles = [verbCount]cycle{
 	VerbCardAdvice:   {name: glossary.Term{EN: "card's last word", ZH: "卡片结果通知"}, begin: journal.Advised, advice: true},
 	VerbScriptNotice: {name: glossary.Term{EN: "script result", ZH: "脚本结果通知"}, begin: journal.ScriptSent},
 	VerbSettlement:   {name: glossary.Term{EN: "settlement", ZH: "批结算"}, begin: journal.Cleared},
+	VerbPINChange: {name: glossary.Term{EN: "PIN change", ZH: "修改密码"}, processing: unionpay.ProcessingPINChange, condition: unionpay.ConditionNormal,
+		kind: unionpay.KindPINChange, begin: journal.Requested, receipt: receipt.PINChange},
+	VerbPINUnblock: {name: glossary.Term{EN: "PIN unblock", ZH: "密码解锁"}, processing: unionpay.ProcessingPINUnblock, condition: unionpay.ConditionNormal,
+		kind: unionpay.KindPINUnblock, begin: journal.Requested, receipt: receipt.PINUnblock},
 }
 
 // Term names the verb.
@@ -178,8 +184,8 @@ func (v Verb) Of() []Verb {
 
 // verbOf reads the verb out of a request.
 func verbOf(m *unionpay.FinancialRequest) Verb {
-	for v := VerbSale; v <= VerbOfflineRefund; v++ {
-		if c := &cycles[v]; c.kind == m.Info.MessageType && c.advice == m.Advice && c.authorize == m.Authorization {
+	for v := VerbSale; v < verbCount; v++ {
+		if c := &cycles[v]; c.kind != "" && c.kind == m.Info.MessageType && c.advice == m.Advice && c.authorize == m.Authorization {
 			return v
 		}
 	}
@@ -205,6 +211,11 @@ const (
 	RefusedWithin              // only while its batch is open
 	RefusedUndelivered         // messages wait to be delivered: the batch cannot be settled
 	RefusedEmpty               // nothing to settle
+	RefusedStripe              // the stripe cannot be read
+	RefusedChip                // the stripe of a card whose chip can be read
+	RefusedGoods               // a card for cash machines only
+	RefusedSlot                // the card must be in the slot
+	RefusedPINPad              // the secure module enciphers one PIN at a time
 	refusalCount
 )
 
@@ -228,6 +239,15 @@ var refusals = [refusalCount]struct{ why, next glossary.Term }{
 		glossary.Term{EN: "Check the line and settle again.", ZH: "请检查线路后重新结算。"}},
 	RefusedEmpty: {glossary.Term{EN: "nothing has been sold since the last settlement", ZH: "上次结算后无交易"},
 		glossary.Term{EN: "Nothing to do.", ZH: "无需处理。"}},
+	RefusedStripe: {glossary.Term{EN: "the stripe cannot be read", ZH: "磁条无法读取"},
+		glossary.Term{EN: "Swipe again, evenly, or insert the card.", ZH: "请匀速重新刷卡，或插卡。"}},
+	RefusedChip: {glossary.Term{EN: "the card has a chip, so its stripe does not pay", ZH: "此卡为芯片卡，不得刷磁条"},
+		glossary.Term{EN: "Tap the card, or insert it.", ZH: "请挥卡或插卡。"}},
+	RefusedSlot: {glossary.Term{EN: "this is done with the card in the slot", ZH: "此操作须插卡进行"}, glossary.Term{EN: "Insert the card.", ZH: "请插卡。"}},
+	RefusedPINPad: {glossary.Term{EN: "a phone's secure module takes one PIN at a time", ZH: "手机终端的安全模块一次只能处理一个密码"},
+		glossary.Term{EN: "Change the PIN at the bank's counter or at a cash machine.", ZH: "请到银行柜台或自助设备修改密码。"}},
+	RefusedGoods: {glossary.Term{EN: "the card is for cash machines only", ZH: "此卡仅限自助取款机使用"},
+		glossary.Term{EN: "Pay with another card.", ZH: "请换卡支付。"}},
 }
 
 // Term is why; Next what to do.

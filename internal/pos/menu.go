@@ -9,14 +9,16 @@ import (
 	"tapnet/internal/receipt"
 	"tapnet/iso8583/unionpay"
 	"tapnet/money"
+	"tapnet/pan"
 	"tapnet/terminal"
 )
 
-// Presented is what the reader reports: a card in the field, a card in the slot, a code before the camera.
+// Presented is what the reader reports: a card in the field, a card in the slot, a stripe, a code before the camera.
 type Presented struct {
-	Entry  receipt.Entry // Contactless, Contact or QRCode
+	Entry  receipt.Entry // Contactless, Contact, Stripe or QRCode
 	Reader apdu.Transceiver
-	Code   string // the code's content
+	Track  pan.Track2 // of the stripe, zero when it cannot be read
+	Code   string     // the code's content
 }
 
 // Sale takes a payment, whatever the reader reports.
@@ -46,6 +48,8 @@ func (t *Till) present(ctx context.Context, with Presented, i *insertion) (Recei
 		return t.tapped(ctx, with.Reader, i.sale, i.verb)
 	case receipt.Contact:
 		return t.inserted(ctx, with.Reader, i)
+	case receipt.Stripe:
+		return t.swiped(ctx, with.Track, i)
 	}
 	return Receipt{End: Failed, Verb: i.verb, Entry: with.Entry, Amount: i.sale.Amount, Why: notYet}, nil
 }

@@ -85,6 +85,15 @@ type Receipt struct {
 	Slip        Slip
 }
 
+// Application is the application that was used, empty when the card named none.
+func (r *Receipt) Application() emv.AID {
+	aid, err := emv.ParseAID(r.Kernel.Data.Get(emv.TagDFName))
+	if err != nil {
+		return ""
+	}
+	return aid
+}
+
 // asker submits a command to the till's writer and waits for the reply.
 type asker func(ctx context.Context, command any) (any, error)
 
@@ -348,6 +357,10 @@ func (t *Till) offline(ctx context.Context, sale Sale, r Receipt) (Receipt, erro
 	request, err := t.requestOf(record{&r.Kernel}, sale, VerbOfflineSale, entry, false)
 	if err != nil {
 		return r, err
+	}
+	// Nobody answered in time, and the card paid after all: what was asked is taken back, and the upload names it, so that the issuer knows it is one payment.
+	if !r.Trace.IsZero() {
+		request.Original = &unionpay.Original{Batch: r.Trace.Batch, STAN: r.Trace.STAN}
 	}
 	r.CashAfter = purseAfter(r.Kernel.Data, sale.Amount.Currency())
 	r.Slip.purse(r.CashAfter)

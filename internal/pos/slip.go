@@ -197,16 +197,22 @@ func (t *Till) slip(p *past, how Print, reprint bool) (receipt.Receipt, error) {
 	d.Chip = chipOf(p.last, p.slip)
 	if code := p.reply.Response; code != "" && !code.Approved() {
 		meaning := code.Term()
+		if aid := d.Chip.AID; aid == emv.AIDElectronicCash && code == unionpay.InsufficientFunds {
+			meaning = purseNote
+		}
 		d.Note = glossary.Term{EN: string(code) + " " + meaning.EN, ZH: string(code) + " " + meaning.ZH}
 	}
 	if d.Kind == 0 {
 		return receipt.Receipt{}, fmt.Errorf("pos: a %s has no slip", p.Verb)
 	}
-	if p.Verb == VerbBalance {
+	if cycles[p.Verb].receipt.Moneyless() {
 		d.Amount = money.Amount{}
 	}
 	return receipt.New(d)
 }
+
+// purseNote is what a slip says when an issuer was asked for the money of a purse.
+var purseNote = glossary.Term{EN: "this card is a purse: it pays offline only", ZH: "纯电子现金卡，仅限脱机消费"}
 
 // blank is the head of a slip.
 func (t *Till) blank(how Print) receipt.Data {
@@ -284,7 +290,7 @@ func (t *Till) Slip(ctx context.Context, r *Receipt, how Print) (receipt.Receipt
 	}
 	d.Time = time.Unix(r.Slip.At, 0).In(t.zone())
 	d.Chip = chipOf(r.Kernel.Data, r.Slip)
-	if r.Verb == VerbBalance {
+	if cycles[r.Verb].receipt.Moneyless() {
 		d.Amount = money.Amount{}
 	}
 	return receipt.New(d)

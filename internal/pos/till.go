@@ -84,6 +84,7 @@ type Till struct {
 	waiting  map[uint64]chan Outcome
 	sales    uint64
 	taps     uint32
+	mute     time.Time // when a chip last gave no answer; under selling
 	ask      asker
 }
 
@@ -109,6 +110,7 @@ type Authorize struct {
 	Sale    uint64
 	Request unionpay.FinancialRequest
 	PIN     *pinblock.PIN
+	NewPIN  *pinblock.PIN // of a change, never with SAM
 	// Dialogue: the card is in the slot and has the last word: Conclude follows an approval.
 	Dialogue bool
 	Of       Trace // what this one follows; zero: nothing, or something before this till's memory
@@ -146,6 +148,7 @@ type Outcome struct {
 // pinFinding is what Prepare made of a PIN.
 type pinFinding struct {
 	block  pinblock.Block
+	fresh  *pinblock.Block
 	serial unionpay.KeySerial
 }
 
@@ -162,6 +165,10 @@ func (t *Till) Prepare(ev *journal.Event) {
 		f.block, f.serial, err = t.deps.SAM.EncipherPINUnique(clearBlock)
 	} else {
 		f.block, err = t.deps.Vault.EncipherPIN(t.deps.PINKey, clearBlock)
+	}
+	if err == nil && command.NewPIN != nil {
+		f.fresh = new(pinblock.Block)
+		*f.fresh, err = t.deps.Vault.EncipherPIN(t.deps.PINKey, pinblock.Format0(*command.NewPIN, command.Request.PAN))
 	}
 	if err != nil {
 		ev.Finding = err
@@ -287,7 +294,7 @@ func (t *Till) authorize(now time.Time, ev *journal.Event, c Authorize, step *jo
 	if f != nil && !f.serial.IsZero() {
 		m.Detail = unionpay.AppendKeySerial(m.Detail, f.serial)
 	}
-	sealed := t.seal(&m, c.Slip)
+	sealed := t.seal(atRest(&m), c.Slip)
 	if sealed == nil {
 		step.Emit(journal.Effect{Finding: Outcome{Sale: c.Sale, Failed: true}})
 		return
@@ -302,7 +309,7 @@ func (t *Till) authorize(now time.Time, ev *journal.Event, c Authorize, step *jo
 	p := t.state.payments[r.Key]
 	p.message, p.sale = &kept, c.Sale
 	if f != nil {
-		m.PINBlock = &f.block
+		m.PINBlock, m.NewPIN = &f.block, f.fresh
 	}
 	if p.repeated() {
 		t.queue.Send(r.Key, t.deps.Acquirer, &kept, step)
@@ -422,7 +429,7 @@ func (t *Till) acknowledged(now time.Time, from string, m *unionpay.ReversalResp
 // before what it said first.
 func reversalOf(m *unionpay.FinancialRequest, why unionpay.ResponseCode, last emv.Data) *unionpay.ReversalRequest {
 	p := m.Payment
-	p.PINBlock, p.Track2, p.PINCapture, p.Security, p.Detail = nil, pan.Track2{}, "", "", ""
+	p.PINBlock, p.NewPIN, p.Track2, p.PINCapture, p.Security, p.Detail = nil, nil, pan.Track2{}, "", "", ""
 	p.Response = why
 	var icc emv.Data
 	for _, tag := range []tagNumber{emv.TagTVR, emv.TagDeviceSerial, emv.TagIAD, emv.TagATC, emv.TagScriptResults} {

@@ -83,12 +83,15 @@ func (r Receipt) layout() []part {
 	parts = append(parts, d.figures()...)
 	sum(row, purseTerm, d.PurseBalance)
 	sum(total, availableTerm, d.Available)
-	if d.Kind != Balance && d.Kind != Settlement && (d.Verification != NoVerification || !d.nothingPaid()) {
+	if d.verifies() && (d.Verification != NoVerification || !d.nothingPaid()) {
 		add(row, verifiedTerm, verificationTerms[d.Verification])
 	}
 	parts = append(parts, d.Chip.layout()...)
 	return append(parts, d.end()...)
 }
+
+// verifies: nobody is verified for a settlement, and a balance shows figures only.
+func (d Data) verifies() bool { return d.Kind != Balance && d.Kind != Settlement }
 
 // nothingPaid: what did not happen needed no verification either.
 func (d Data) nothingPaid() bool {
@@ -175,7 +178,7 @@ func (c Chip) layout() []part {
 func (d Data) end() []part {
 	parts := []part{{form: rule}}
 	switch {
-	case d.Kind == Balance || d.Kind == Settlement:
+	case d.Kind.Moneyless():
 	case d.Result == Declined || d.Result == Reversed:
 		parts = append(parts, part{form: middle, value: notPaidTerm}, part{form: rule})
 	case d.Result != Approved: // nobody signs for what is not certain

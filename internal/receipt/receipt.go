@@ -47,7 +47,14 @@ const (
 	CashLoadVoid
 	CashUnload
 	Settlement // of a batch: Totals
+	PINChange
+	PINUnblock
 )
+
+// Moneyless reports whether a transaction of this kind moves no money, so that its receipt has no amount.
+func (k Kind) Moneyless() bool {
+	return k == Balance || k == Settlement || k == PINChange || k == PINUnblock
+}
 
 // Result is what became of the transaction. The zero value is approved.
 type Result uint8
@@ -180,7 +187,7 @@ type Receipt struct{ data Data }
 // New checks data. The error wraps ErrInvalid and names the field.
 func New(d Data) (Receipt, error) {
 	switch {
-	case d.Kind < Sale || d.Kind > Settlement || (d.Kind == Settlement) != (d.Totals != nil):
+	case d.Kind < Sale || d.Kind > PINUnblock || (d.Kind == Settlement) != (d.Totals != nil):
 		return Receipt{}, fmt.Errorf("kind %d: %w", d.Kind, ErrInvalid)
 	case d.Copy > MerchantCopy || d.Entry > QRCode || d.Verification > OnDevice || d.Result > Uncertain:
 		return Receipt{}, fmt.Errorf("copy %d, entry %d, verification %d: %w", d.Copy, d.Entry, d.Verification, ErrInvalid)
@@ -188,7 +195,7 @@ func New(d Data) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("no time: %w", ErrInvalid)
 	case d.Merchant.Name == (glossary.Term{}) || d.Merchant.Number == "" || d.Terminal == "":
 		return Receipt{}, fmt.Errorf("no merchant name, merchant number or terminal number: %w", ErrInvalid)
-	case d.Amount.Currency().IsZero() && d.Kind != Balance && d.Kind != Settlement:
+	case d.Amount.Currency().IsZero() && !d.Kind.Moneyless():
 		return Receipt{}, fmt.Errorf("no amount: %w", ErrInvalid)
 	}
 	if _, err := d.sum(); err != nil {

@@ -17,6 +17,8 @@ var kindTerms = [...]glossary.Term{
 	CashLoadVoid:         {EN: "E-CASH LOAD VOID", ZH: "电子现金充值撤销"},
 	CashUnload:           {EN: "E-CASH UNLOAD", ZH: "电子现金圈提"},
 	Settlement:           {EN: "SETTLEMENT", ZH: "批结算"},
+	PINChange:            {EN: "PIN CHANGE", ZH: "修改密码"},
+	PINUnblock:           {EN: "PIN UNBLOCK", ZH: "密码解锁"},
 }
 
 var resultTerms = [...]glossary.Term{
@@ -29,7 +31,7 @@ var resultTerms = [...]glossary.Term{
 
 // Term is the name of the kind in both languages.
 func (k Kind) Term() glossary.Term {
-	if k < Sale || k > Settlement {
+	if k < Sale || k > PINUnblock {
 		return glossary.Term{EN: "unknown", ZH: "未知"}
 	}
 	return kindTerms[k]

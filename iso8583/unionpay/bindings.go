@@ -58,6 +58,7 @@ var bindings = [...]binding{
 	{number: fieldSecurity, text: func(p *Payment) *string { return &p.Security }},
 	{number: fieldBalance, put: putBalance, take: takeBalance},
 	{number: fieldICC, put: putICC, take: takeICC},
+	{number: fieldNewPIN, put: putNewPIN, take: takeNewPIN},
 	{number: fieldPBOC, text: func(p *Payment) *string { return (*string)(&p.PBOC) }},
 	{number: fieldDetail, text: func(p *Payment) *string { return (*string)(&p.Detail) }},
 	{number: fieldInfo, put: putInfo, take: takeInfo},
@@ -234,12 +235,22 @@ func takeTrack3(p *Payment, _ *iso8583.Message, text []byte) (err error) {
 	return err
 }
 
-func putPIN(p *Payment, dst []byte) ([]byte, error) {
-	if p.PINBlock == nil {
+func putPIN(p *Payment, dst []byte) ([]byte, error) { return appendBlock(dst, p.PINBlock) }
+
+func putNewPIN(p *Payment, dst []byte) ([]byte, error) { return appendBlock(dst, p.NewPIN) }
+
+func appendBlock(dst []byte, b *pinblock.Block) ([]byte, error) {
+	if b == nil {
 		return dst, nil
 	}
-	block := p.PINBlock.Reveal()
+	block := b.Reveal()
 	return append(dst, block[:]...), nil
+}
+
+func takeNewPIN(p *Payment, _ *iso8583.Message, text []byte) error {
+	block, err := pinblock.FromBytes(text)
+	p.NewPIN = &block
+	return err
 }
 
 func takePIN(p *Payment, _ *iso8583.Message, text []byte) error {

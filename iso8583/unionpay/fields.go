@@ -43,6 +43,7 @@ const (
 	fieldSecurity       = 53
 	fieldBalance        = 54
 	fieldICC            = 55
+	fieldNewPIN         = 57
 	fieldPBOC           = 58
 	fieldDetail         = 59
 	fieldInfo           = 60
@@ -141,6 +142,8 @@ var fieldRows = [...]fieldRow{
 	{fieldSecurity, both, numeric, fixed, 16, 16, false, glossary.Term{EN: "security control", ZH: "安全控制信息"}},
 	{fieldBalance, both, alpha, lll, balanceChars, balanceChars, true, glossary.Term{EN: "balance", ZH: "账户余额"}},
 	{fieldICC, both, raw, lll, 1, maxTerminalICC, true, glossary.Term{EN: "chip data", ZH: "IC卡数据域"}},
+	// No public source has a place for the new PIN of a change: this one is ours.
+	{fieldNewPIN, both, raw, fixed, pinBlockBytes, pinBlockBytes, true, glossary.Term{EN: "new PIN block, enciphered", ZH: "新个人标识码数据"}},
 	{fieldPBOC, atTerminal, raw, lll, 1, maxPrivateBytes, true, glossary.Term{EN: "electronic cash data", ZH: "PBOC电子钱包标准的交易信息"}},
 	{fieldDetail, both, raw, lll, 1, maxPrivateBytes, true, glossary.Term{EN: "detail", ZH: "自定义域"}},
 	{fieldInfo, both, numeric, lll, 2, maxInfoDigits, false, glossary.Term{EN: "message information", ZH: "自定义域(交易类型、批次号、网络管理码)"}},

@@ -81,6 +81,10 @@ func OriginalKey(m Message) string {
 	switch p.Info.MessageType {
 	case KindPreAuthCancel, KindCompletion, KindCompletionNote:
 		class = TypeAuthorizationRequest.Class()
+	case KindSale: // of a transit operator, after a pre-authorization that was a verification only
+		if p.Condition == ConditionPreAuth {
+			class = TypeAuthorizationRequest.Class()
+		}
 	}
 	return terminalKey(p.Terminal, p.Original.Batch, p.Original.STAN, class)
 }
@@ -111,7 +115,7 @@ func OriginalAt(key string, t MTI) *Original {
 		Acquirer: key[acquirerAt:forwarderAt], Forwarder: key[forwarderAt:classAt]}
 }
 
-// ContentHash is SHA-256, cut to 16 bytes, over the type and every field except MAC and PIN block, which change
+// ContentHash is SHA-256, cut to 16 bytes, over the type and every field except MAC and PIN blocks, which change
 // when keys do: a repeat has the hash of the first message. It does not depend on the dialect, but fields that a
 // dialect does not carry are not in what was received.
 func ContentHash(m Message) [16]byte {
@@ -120,7 +124,7 @@ func ContentHash(m Message) [16]byte {
 	content := append(make([]byte, 0, 1024), m.Type()...)
 	if p := PaymentOf(m); p != nil {
 		for i := range bindings {
-			if bindings[i].number == fieldPIN {
+			if bindings[i].number == fieldPIN || bindings[i].number == fieldNewPIN {
 				continue
 			}
 			content = appendHashed(content, bindings[i].number, bindings[i].content(p, w.text[:0]))

@@ -1,6 +1,7 @@
 package unionpay
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -43,6 +44,42 @@ func (k KeySerial) Method() KeyMethod { return k.method }
 
 // Bytes is the serial number.
 func (k KeySerial) Bytes() []byte { return []byte(k.serial) }
+
+// Layout of serial numbers [X9.24]: that of part 1 ends with 21 bits of counter, and so does the short form of part 3, behind 27 bits of the device's number.
+const (
+	serialCounterBits = 21
+	serialDeviceBits  = 27
+)
+
+// Device is the number of the device whose key it is, base key included, and Counter that of the transaction. The two forms of part 3 give the same.
+func (k KeySerial) Device() uint64 {
+	b := []byte(k.serial)
+	switch k.method {
+	case KeyTDES:
+		return binary.BigEndian.Uint64(b)>>5<<5 ^ tdesDevice
+	case KeyAES:
+		return binary.BigEndian.Uint64(b)
+	case KeyAESShort:
+		low := binary.BigEndian.Uint64(b[2:])
+		return uint64(binary.BigEndian.Uint32(b))<<32 | low>>serialCounterBits&(1<<serialDeviceBits-1)
+	}
+	return 0
+}
+
+// tdesDevice keeps devices of part 1, whose numbers begin with filling bits, apart from those of part 3.
+const tdesDevice = 1
+
+// Counter is the number of the transaction, which rises with every key of a device.
+func (k KeySerial) Counter() uint32 {
+	b := []byte(k.serial)
+	switch k.method {
+	case KeyAES:
+		return binary.BigEndian.Uint32(b[len(b)-4:])
+	case KeyTDES, KeyAESShort:
+		return binary.BigEndian.Uint32(b[len(b)-4:]) & (1<<serialCounterBits - 1)
+	}
+	return 0
+}
 
 // String is the serial number in hexadecimal digits.
 func (k KeySerial) String() string { return strings.ToUpper(fmt.Sprintf("%x", k.serial)) }

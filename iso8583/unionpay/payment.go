@@ -44,6 +44,7 @@ type Payment struct {
 	Security         string          // field 53, 16 digits
 	Balance          *Balance        // field 54
 	ICC              emv.Data        // field 55
+	NewPIN           *pinblock.Block // field 57, of a PIN change, enciphered under the key of field 52
 	PBOC             Opaque          // field 58, terminal only
 	Detail           Opaque          // field 59
 	Info             Info            // field 60
@@ -71,6 +72,10 @@ const (
 	ProcessingLoadCashCancel ProcessingCode = "170000"
 	// ProcessingUnload takes the whole balance off the chip; no public source has a code for it, so this one is ours.
 	ProcessingUnload ProcessingCode = "640000"
+	// ProcessingPINChange and ProcessingPINUnblock let the issuer change what the chip knows of the PIN. No public source has codes for them at a terminal; these
+	// follow the practice of other networks.
+	ProcessingPINChange  ProcessingCode = "700000"
+	ProcessingPINUnblock ProcessingCode = "720000"
 )
 
 // The conditions of [REF 6.1].
@@ -170,6 +175,8 @@ const (
 	KindLoadOther      MessageType = "47"
 	KindLoadCashCancel MessageType = "51"
 	KindUnload         MessageType = "52" // ours, see ProcessingUnload
+	KindPINChange      MessageType = "53" // ours, see ProcessingPINChange
+	KindPINUnblock     MessageType = "54" // ours
 )
 
 // Values of 60.4 and 60.5.

@@ -39,6 +39,8 @@ var terminalRules = [...]rule{
 	{TypeFinancialRequest, KindOfflineUpload, with(payment, 63), nil},
 	{TypeFinancialRequest, KindLoadOther, with(payment, 48), nil},
 	{TypeFinancialRequest, KindLoadCashCancel, with(payment, 37, 61), nil},
+	{TypeFinancialRequest, KindPINChange, with(inquiry, fieldPIN, fieldNewPIN), nil},
+	{TypeFinancialRequest, KindPINUnblock, with(inquiry, fieldPIN), nil},
 	{TypeFinancialRequest, "", payment, nil},
 	{TypeFinancialAdvice, KindCompletionNote, with(payment, 61), nil},
 	{TypeFinancialAdvice, KindRefund, with(payment, 37, 61, 63), nil},
@@ -74,6 +76,8 @@ var (
 var switchRules = [...]rule{
 	{TypeAuthorizationRequest, "", switchPayment, nil},
 	{TypeFinancialRequest, KindBalance, switchInquiry, nil},
+	{TypeFinancialRequest, KindPINChange, switchInquiry, nil}, // at rest it has no PIN
+	{TypeFinancialRequest, KindPINUnblock, switchInquiry, nil},
 	{TypeFinancialRequest, "", switchPayment, nil},
 	{TypeFinancialAdvice, "", switchPayment, nil},
 	{TypeReversalAdvice, "", []int{3, 4, 7, 11, 32, 33, 41, 42, 49, 90}, noReversal},
@@ -125,14 +129,21 @@ func (r *rule) check(m *iso8583.Message) error {
 	}
 	for _, field := range r.forbidden {
 		if m.Has(field) {
-			start, end := m.Range(field)
-			if end == 0 { // set, not received
-				start = iso8583.UnknownOffset
-			}
-			return &iso8583.FieldError{Field: field, Offset: start, Err: ErrUnexpected}
+			return unexpected(m, field)
 		}
 	}
+	if m.Has(fieldNewPIN) && r.kind != KindPINChange { // a PIN does not travel for nothing
+		return unexpected(m, fieldNewPIN)
+	}
 	return nil
+}
+
+func unexpected(m *iso8583.Message, field int) error {
+	start, end := m.Range(field)
+	if end == 0 { // set, not received
+		start = iso8583.UnknownOffset
+	}
+	return &iso8583.FieldError{Field: field, Offset: start, Err: ErrUnexpected}
 }
 
 // kind is the kind of transaction of p: field 60.1, or a balance inquiry by its processing code.

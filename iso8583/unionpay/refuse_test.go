@@ -98,6 +98,27 @@ func TestKindsDemandMore(t *testing.T) {
 	}
 }
 
+// TestANewPINTravelsWithItsChangeOnly: with nothing else, and never with an answer or a reversal.
+func TestANewPINTravelsWithItsChangeOnly(t *testing.T) {
+	for _, d := range []Dialect{Terminal, Switch} {
+		for name, m := range samples(t, d) {
+			p := PaymentOf(m)
+			if p == nil || name == "PIN change" {
+				continue
+			}
+			p.NewPIN = fullPayment(t, d).PINBlock
+			if _, err := Encode(d, nil, m, nil); !errors.Is(err, ErrUnexpected) || fieldOf(err) != fieldNewPIN {
+				t.Errorf("%s %s with a new PIN: %v", d, name, err)
+			}
+		}
+		m := samples(t, d)["PIN change"]
+		PaymentOf(m).NewPIN = nil
+		if _, err := Encode(d, nil, m, nil); d == Terminal && (!errors.Is(err, ErrMissing) || fieldOf(err) != fieldNewPIN) {
+			t.Errorf("%s: a change without a new PIN: %v", d, err)
+		}
+	}
+}
+
 // TestDecodeRefuses: one wrong value each.
 func TestDecodeRefuses(t *testing.T) {
 	full := func(d Dialect) Message { return &FinancialRequest{Payment: fullPayment(t, d)} }

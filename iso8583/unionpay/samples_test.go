@@ -192,7 +192,13 @@ func samples(t testing.TB, d Dialect) map[string]Message {
 	echoed.MTI, echoed.Response = TypeNetworkAdviceReply, Approved
 	signOn := network
 	signOn.MTI = TypeNetworkRequest
+	change := fullPayment(t, d)
+	change.Processing, change.Info.MessageType, change.NewPIN, change.Amount = ProcessingPINChange, KindPINChange, change.PINBlock, money.New(0, money.CNY)
+	unblock := change
+	unblock.Processing, unblock.Info.MessageType, unblock.NewPIN = ProcessingPINUnblock, KindPINUnblock, nil
 	return map[string]Message{
+		"PIN change":             &FinancialRequest{Payment: change},
+		"PIN unblock":            &FinancialRequest{Payment: unblock},
 		"tap":                    request(t, d),
 		"financial request":      &FinancialRequest{Payment: fullPayment(t, d)},
 		"authorization request":  &FinancialRequest{Payment: fullPayment(t, d), Authorization: true},

@@ -47,6 +47,8 @@ const (
 	CredentialDayLimit    TokenReason = 218
 	CredentialNeedsRefill TokenReason = 220 // too many taps since the last contact
 	CredentialEvidence    TokenReason = 222 // what the phone says of the tap does not fit the terminal's claim
+	CredentialMerchant    TokenReason = 224 // made for another merchant: a payment without a reader
+	CredentialAmount      TokenReason = 226 // or for another amount or currency
 
 	TokenServiceUnavailable TokenReason = 300 // the service cannot open its vault, or is not that payment's
 	VerifierUnavailable     TokenReason = 302 // the cloud secure element did not answer
@@ -98,6 +100,8 @@ var tokenReasons = [...]tokenReasonRow{
 	{CredentialDayLimit, AmountLimit, glossary.Term{EN: "above the limit of one day", ZH: "超过当日限额"}},
 	{CredentialNeedsRefill, FrequencyLimit, glossary.Term{EN: "too many payments since the phone's last contact", ZH: "手机离线支付次数超限"}},
 	{CredentialEvidence, SuspectedFraud, glossary.Term{EN: "the phone's evidence contradicts the terminal", ZH: "手机端证据与终端声明不符"}},
+	{CredentialMerchant, InvalidMerchant, glossary.Term{EN: "cryptogram made for another merchant", ZH: "应用密文属于其他商户"}},
+	{CredentialAmount, SuspectedFraud, glossary.Term{EN: "cryptogram made for another amount", ZH: "应用密文的金额与交易不符"}},
 
 	{TokenServiceUnavailable, SystemFault, glossary.Term{EN: "token service cannot decide now", ZH: "令牌服务暂不可用"}},
 	{VerifierUnavailable, IssuerInoperative, glossary.Term{EN: "cloud secure element did not answer", ZH: "云端安全单元无应答"}},

@@ -35,7 +35,10 @@ func equalPayments(a, b *Payment) bool {
 	if (ca.PINBlock == nil) != (cb.PINBlock == nil) || ca.PINBlock != nil && !ca.PINBlock.Equal(*cb.PINBlock) || !ca.ICC.Equal(cb.ICC) {
 		return false
 	}
-	ca.PINBlock, cb.PINBlock = nil, nil
+	if (ca.NewPIN == nil) != (cb.NewPIN == nil) || ca.NewPIN != nil && !ca.NewPIN.Equal(*cb.NewPIN) {
+		return false
+	}
+	ca.PINBlock, cb.PINBlock, ca.NewPIN, cb.NewPIN = nil, nil, nil, nil
 	ca.ICC.Reset()
 	cb.ICC = ca.ICC
 	return reflect.DeepEqual(ca, cb)
@@ -290,7 +293,7 @@ func TestContentHash(t *testing.T) {
 		if reflect.ValueOf(m.Payment).Field(i).IsZero() {
 			reflect.ValueOf(&changed.Payment).Elem().Field(i).Set(reflect.ValueOf(other).Field(i))
 		}
-		if name := fields.Field(i).Name; (ContentHash(&changed) == hash) != (name == "PINBlock") {
+		if name := fields.Field(i).Name; (ContentHash(&changed) == hash) != (name == "PINBlock" || name == "NewPIN") {
 			t.Errorf("%s: hash wrong", name)
 		}
 	}

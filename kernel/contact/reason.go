@@ -58,16 +58,17 @@ const (
 
 // What to do next, where many reasons share it.
 var (
-	nextNothing = glossary.Term{EN: "Nothing more to do.", ZH: "无需其他操作。"}
-	nextAnother = glossary.Term{EN: "Pay with another card, and ask the issuer about this one.", ZH: "请换卡支付，并就此卡联系发卡行。"}
+	nextNothing = kernel.ReasonNone.Next()
+	nextAnother = kernel.ReasonCardDeclined.Next()
 	nextInsert  = glossary.Term{EN: "Insert the card again and leave it in until the end.", ZH: "请重新插卡，交易结束前勿拔卡。"}
 	nextOther   = glossary.Term{EN: "Tap the card or pay with another card.", ZH: "请挥卡，或换卡支付。"}
 	nextLog     = glossary.Term{EN: "Insert the same card again: its balance and log show whether it has paid.",
 		ZH: "请重新插入同一张卡：卡内余额和日志可查是否已扣款。"}
 )
 
+// What a card does wrong it does wrong by contact and without: those sentences have their home in package kernel.
 var reasonTable = [reasonCount]kernel.ReasonText{
-	ReasonNone:         {Why: glossary.Term{EN: "no reason given", ZH: "无原因"}, Next: nextNothing},
+	ReasonNone:         kernel.ReasonNone.Text(),
 	ReasonApproved:     {Why: glossary.Term{EN: "the card approved offline", ZH: "卡片脱机批准"}, Next: nextNothing},
 	ReasonCashApproved: {Why: glossary.Term{EN: "the card paid with electronic cash", ZH: "电子现金支付成功"}, Next: nextNothing},
 	ReasonIssuerApproved: {Why: glossary.Term{EN: "the issuer approved", ZH: "发卡行批准"},
@@ -77,25 +78,25 @@ var reasonTable = [reasonCount]kernel.ReasonText{
 	ReasonLoaded:   {Why: glossary.Term{EN: "the electronic cash was loaded", ZH: "圈存成功"}, Next: nextNothing},
 	ReasonUnloaded: {Why: glossary.Term{EN: "the electronic cash was taken out", ZH: "电子现金已转出"}, Next: nextNothing},
 
-	ReasonCardAnswerMalformed: {Why: glossary.Term{EN: "the card's answer cannot be read", ZH: "卡片应答无法解析"}, Next: nextOther},
-	ReasonCardBlocked:         {Why: glossary.Term{EN: "the card is blocked", ZH: "卡片已锁定"}, Next: nextAnother},
-	ReasonNoCommonApplication: {Why: glossary.Term{EN: "this terminal takes none of the card's applications", ZH: "终端不支持卡片上的应用"}, Next: nextOther},
-	ReasonApplicationBlocked:  {Why: glossary.Term{EN: "the card's payment application is blocked", ZH: "卡片支付应用已锁定"}, Next: nextAnother},
+	ReasonCardAnswerMalformed: {Why: kernel.ReasonCardAnswerMalformed.Term(), Next: nextOther},
+	ReasonCardBlocked:         kernel.ReasonCardBlocked.Text(),
+	ReasonNoCommonApplication: {Why: kernel.ReasonNoCommonApplication.Term(), Next: nextOther},
+	ReasonApplicationBlocked:  kernel.ReasonApplicationBlocked.Text(),
 	ReasonCancelled: {Why: glossary.Term{EN: "the payment was cancelled", ZH: "交易已取消"},
 		Next: glossary.Term{EN: "Start a new sale.", ZH: "请重新发起交易。"}},
 	ReasonCardRefused:       {Why: glossary.Term{EN: "the card refuses this transaction", ZH: "卡片拒绝本次交易"}, Next: nextAnother},
-	ReasonMissingData:       {Why: glossary.Term{EN: "the card does not send data it has to send", ZH: "卡片缺少必备数据"}, Next: nextAnother},
-	ReasonDuplicateData:     {Why: glossary.Term{EN: "the card sends the same data twice", ZH: "卡片重复发送数据"}, Next: nextAnother},
-	ReasonContradictoryData: {Why: glossary.Term{EN: "the card's data contradict each other", ZH: "卡片数据自相矛盾"}, Next: nextAnother},
-	ReasonTooManyRecords:    {Why: glossary.Term{EN: "the card lists more records than a payment needs", ZH: "卡片列出的记录过多"}, Next: nextAnother},
-	ReasonRecordRefused:     {Why: glossary.Term{EN: "the card does not give a record it lists", ZH: "卡片拒绝读取其列出的记录"}, Next: nextAnother},
+	ReasonMissingData:       kernel.ReasonMissingData.Text(),
+	ReasonDuplicateData:     kernel.ReasonDuplicateData.Text(),
+	ReasonContradictoryData: kernel.ReasonContradictoryData.Text(),
+	ReasonTooManyRecords:    kernel.ReasonTooManyRecords.Text(),
+	ReasonRecordRefused:     {Why: kernel.ReasonRecordRefused.Term(), Next: nextAnother},
 	ReasonCommandRefused:    {Why: glossary.Term{EN: "the card refuses a command it has to carry out", ZH: "卡片拒绝执行必备指令"}, Next: nextAnother},
 	ReasonUnaskedCryptogram: {Why: glossary.Term{EN: "the card approves more than it was asked for", ZH: "卡片返回的密文类型超出请求"}, Next: nextAnother},
 	ReasonTerminalDeclined: {Why: glossary.Term{EN: "the terminal's checks rule the payment out", ZH: "终端检查不通过，拒绝交易"},
 		Next: glossary.Term{EN: "See the checks named; pay with another card.", ZH: "请查看所列检查项，换卡支付。"}},
-	ReasonCardDeclined:      {Why: glossary.Term{EN: "the card declines", ZH: "卡片拒绝交易"}, Next: nextAnother},
+	ReasonCardDeclined:      kernel.ReasonCardDeclined.Text(),
 	ReasonServiceNotAllowed: {Why: glossary.Term{EN: "the card does not allow this kind of service", ZH: "卡片不允许此类服务"}, Next: nextAnother},
-	ReasonODAFailed:         {Why: glossary.Term{EN: "the card could not prove that it is genuine", ZH: "卡片脱机真伪验证失败"}, Next: nextAnother},
+	ReasonODAFailed:         kernel.ReasonODAFailed.Text(),
 	ReasonHostSilent: {Why: glossary.Term{EN: "the issuer had to be asked, and there was no answer", ZH: "需联机授权，但主机无应答"},
 		Next: glossary.Term{EN: "Check the terminal's line and try again.", ZH: "请检查终端通讯后重试。"}},
 	ReasonIssuerDeclined: {Why: glossary.Term{EN: "the issuer declined", ZH: "发卡行拒绝"},
@@ -120,7 +121,7 @@ var reasonTable = [reasonCount]kernel.ReasonText{
 		Next: glossary.Term{EN: "The issuer learns it from the script result and gives the money back.", ZH: "发卡行将根据脚本结果退回款项。"}},
 	ReasonLoadUnknown: {Why: glossary.Term{EN: "the card was taken out while it was loaded; only the card knows its balance", ZH: "圈存过程中卡片被拔出，余额以卡片为准"},
 		Next: glossary.Term{EN: "Insert the same card again: its balance decides.", ZH: "请重新插入同一张卡，以卡内余额为准。"}},
-	ReasonOtherCard: {Why: glossary.Term{EN: "this is another card than the one whose payment was interrupted", ZH: "与中断交易的卡片不是同一张"},
+	ReasonOtherCard: {Why: kernel.ReasonOtherCard.Term(),
 		Next: glossary.Term{EN: "Insert the same card.", ZH: "请插入同一张卡。"}},
 	ReasonNotPaid: {Why: glossary.Term{EN: "the interrupted payment was not made: the balance has not changed", ZH: "中断的交易未扣款：余额未变"},
 		Next: glossary.Term{EN: "Start a new sale.", ZH: "请重新发起交易。"}},
