@@ -10,9 +10,11 @@ import (
 // bank is what an issuer's rows make of its cards: a second derivation of everything an authorization reads.
 type bank struct {
 	cards   map[int64]*holder
-	open    *opening // an enrolment whose deposits are still to come
-	touched *holder  // the card that the row being looked at has changed
-	beside  *holder  // another one whose money it moved
+	open    *opening    // an enrolment whose deposits are still to come
+	touched *holder     // the card that the row being looked at has changed
+	beside  *holder     // another one whose money it moved
+	altered *alteration // the change of the row being looked at
+	offline bool        // there are uploads from accounts
 	loads   map[uint64]heldLoad
 	chains  map[uint64]*chain    // what became of payments that something followed, by their row
 	sequels map[uint64]*followed // what followed, by its row, until it is undone
@@ -21,11 +23,13 @@ type bank struct {
 	undoing *chain               // whose
 	scheme  sums                 // the bank's own accounts
 	funding sums
+	own     map[uint16]*ownAccounts // its own in other currencies
 	cells   *cells
 }
 
 func newBank() *bank {
-	return &bank{chains: map[uint64]*chain{}, sequels: map[uint64]*followed{}, cards: map[int64]*holder{}, loads: map[uint64]heldLoad{}, cells: &cells{}}
+	return &bank{chains: map[uint64]*chain{}, sequels: map[uint64]*followed{}, cards: map[int64]*holder{}, loads: map[uint64]heldLoad{},
+		own: map[uint16]*ownAccounts{}, cells: &cells{}}
 }
 
 // standing is a card's standing at the bank, in the issuer's numbers.
@@ -42,22 +46,25 @@ const (
 // opening is an enrolment as its row has it.
 type opening struct {
 	seq          uint64
-	Card         int64  `json:"card"`
-	Name         string `json:"name"`
-	Expiry       string `json:"expiry"`
-	Currency     uint16 `json:"currency"`
-	NoPIN        bool   `json:"no_pin"`
-	Contactless  bool   `json:"contactless"`
-	Limits       limits `json:"limits"`
-	OpeningMinor int64  `json:"opening_minor"`
-	PurseMinor   int64  `json:"purse_minor"`
-	CreditMinor  int64  `json:"credit_minor"`
+	Card         int64          `json:"card"`
+	Name         string         `json:"name"`
+	Expiry       string         `json:"expiry"`
+	Currency     uint16         `json:"currency"`
+	NoPIN        bool           `json:"no_pin"`
+	Contactless  bool           `json:"contactless"`
+	Limits       limits         `json:"limits"`
+	OpeningMinor int64          `json:"opening_minor"`
+	PurseMinor   int64          `json:"purse_minor"`
+	CreditMinor  int64          `json:"credit_minor"`
+	Stripe       bool           `json:"stripe"`
+	Second       *secondOpening `json:"second"`
 
 	Fingerprint  [16]byte `json:"fingerprint"`
 	Masked       string   `json:"masked"`
 	Sequence     string   `json:"sequence"`
 	Product      string   `json:"product"`
 	PINReference [16]byte `json:"pin_reference"`
+	Algorithms   []byte   `json:"algorithms"`
 }
 
 // alteration is a change of a card as its row has it; nil members stay as they are.
@@ -68,11 +75,15 @@ type alteration struct {
 	Contactless *bool     `json:"contactless"`
 	Limits      *limits   `json:"limits"`
 	PINTries    *int      `json:"pin_tries"`
+
+	Scripts  []chipCommand `json:"scripts"`
+	AutoLoad *autoLoad     `json:"auto_load"`
 }
 
 // holder is one card with its accounts.
 type holder struct {
 	opened uint64 // row
+	stripe bool   // no chip
 	name   string
 	cellState
 	credit   int64
@@ -83,8 +94,10 @@ type holder struct {
 	topRow   uint64
 	topKind  journal.Kind
 	topAt    int64
-	initial  int64 // purse at opening
-	doubt    doubt // what the chip may hold beside the books: its last load is not proved
+	initial  int64       // purse at opening
+	doubt    doubt       // what the chip may hold beside the books: its last load is not proved
+	second   *secondSide // its accounts in another currency
+	chip     *chipBook   // what is known of the chip beyond its counters; nil for nothing
 }
 
 // cellState is what a card's rows change, and a cell therefore has as of a row.
@@ -99,6 +112,9 @@ type cellState struct {
 	limits      limits
 	account     sums
 	purse       sums
+	// pinReference is what the bank keeps of the PIN, tail what it knows of the chip as a cell has it.
+	pinReference [16]byte
+	tail         string
 }
 
 // sums are an account's: what is held and posted on each side, and the row that moved money there last.
@@ -219,8 +235,14 @@ func (a *auditor) enrol(m *member, r *journal.Row) {
 		m.currency = o.Currency
 	}
 	same(m, r, "currency", o.Currency, m.currency)
-	h := &holder{opened: r.Seq, name: o.Name, credit: o.CreditMinor, expires: expires, currency: o.Currency, initial: o.PurseMinor,
+	h := &holder{opened: r.Seq, stripe: o.Stripe, name: o.Name, credit: o.CreditMinor, expires: expires, currency: o.Currency, initial: o.PurseMinor,
 		cellState: cellState{limits: o.Limits, tries: pinTriesMax, status: standsActive, noPIN: o.NoPIN, contactless: o.Contactless}}
+	h.pinReference = o.PINReference
+	m.openSecond(r, h, &o)
+	if len(o.Algorithms) > 0 {
+		h.chip = &chipBook{algorithms: o.Algorithms}
+	}
+	h.settleTail()
 	m.bank.cards[o.Card], m.bank.open, m.bank.touched = h, &o, h
 	m.introduce(r, h, &o)
 }
@@ -248,23 +270,21 @@ func (a *auditor) deposit(m *member, r *journal.Row) {
 		return
 	}
 	same(m, r, "linked", r.Linked, o.seq)
-	same(m, r, "debit", int64(r.Debit), issuerFunding)
-	account, amount := accountNumber(o.Card), &o.OpeningMinor
-	if *amount == 0 {
-		account, amount = purseNumber(o.Card), &o.PurseMinor
-	}
-	same(m, r, "credit", int64(r.Credit), account)
-	same(m, r, "amount", r.Amount, *amount)
-	*amount = 0
 	h := m.bank.cards[o.Card]
+	amount, place, currency := o.due()
+	side := h.side(o.Card, currency)
+	same(m, r, "debit", int64(r.Debit), side.funding)
+	same(m, r, "credit", int64(r.Credit), accountNumber(o.Card)+place)
+	same(m, r, "amount", r.Amount, *amount)
+	same(m, r, "currency", r.Currency, currency)
+	*amount = 0
 	m.bank.touched = h
-	switch int64(r.Credit) {
-	case accountNumber(o.Card):
-		h.account.post(0, r.Amount, r.Seq)
-	case purseNumber(o.Card):
-		h.purse.post(0, r.Amount, r.Seq)
+	if to, owner := m.account(int64(r.Credit)); owner == h && to != nil {
+		to.post(0, r.Amount, r.Seq)
 	}
-	m.bank.funding.post(r.Amount, 0, r.Seq)
+	if from, _ := m.account(side.funding); from != nil {
+		from.post(r.Amount, 0, r.Seq)
+	}
 }
 
 // deposited is called for every row that is no deposit: those that were due must have come.
@@ -274,7 +294,7 @@ func (a *auditor) deposited(m *member, r *journal.Row) {
 		return
 	}
 	m.bank.open = nil
-	if due := o.OpeningMinor + o.PurseMinor; due != 0 {
+	if due := o.left(); due != 0 {
 		w := m.wrong(r, "kind", r.Kind.Term(), fill("the deposit of %d for the card of row %d", "第%[2]d行所开卡片的存入%[1]d", due, o.seq))
 		a.findings.add(w)
 	}
@@ -293,7 +313,7 @@ func (a *auditor) alter(m *member, r *journal.Row) {
 		m.fault(r, "card", number(c.Card), fill("a card that was opened", "已开立的卡"))
 		return
 	}
-	m.bank.touched = h
+	m.bank.touched, m.bank.altered = h, &c
 	if c.Status != nil {
 		if !h.status.may(*c.Status) {
 			m.fault(r, "note", number(uint8(*c.Status)), fill("a standing that may follow %d", "可由%d变为的状态", h.status))
@@ -349,9 +369,7 @@ func (h *holder) use(r *journal.Row) {
 // pay moves the money of an issuer's row on the card.
 func (m *member) pay(h *holder, r *journal.Row) {
 	if r.Kind == journal.Uploaded {
-		h.purse.post(r.Amount, 0, r.Seq)
-		m.bank.scheme.post(0, r.Amount, r.Seq)
-		m.posted += r.Amount
+		m.payOffline(r, h)
 		return
 	}
 	m.hold(h, r.Amount, r.Seq)

@@ -89,7 +89,7 @@ func checkCounters(s *Snapshot) (bool, glossary.Term) {
 		seen := map[use]uint64{}
 		for i := range m.Rows {
 			r := &m.Rows[i]
-			if !honoured(r) || byToken(r) {
+			if !honoured(r) || uncounted(r) || forStripe(r) || takesPlace(r) {
 				continue
 			}
 			u := use{r.Card, r.ATC}
@@ -135,7 +135,8 @@ func checkPINTries(s *Snapshot) (bool, glossary.Term) {
 			if c != nil && (c.tries < 0 || c.tries > pinTriesMax) {
 				return bad("%s %s: row %d leaves %d PIN tries", "%s %s：第%d行后剩余密码次数为%d", m.Role, m.Name, r.Seq, c.tries)
 			}
-			if c == nil || r.Kind != journal.Approved && r.Kind != journal.Declined && r.Kind != journal.Held && (r.Kind != journal.Noted || r.Reason != reasonBalance) {
+			decides := r.Kind == journal.Approved || r.Kind == journal.Declined || r.Kind == journal.Held
+			if c == nil || !decides && (r.Kind != journal.Noted || r.Reason != reasonBalance && !grantsPIN(r)) {
 				continue
 			}
 			pinGiven, tries, ok := decision(r)
@@ -213,6 +214,9 @@ func checkLimits(s *Snapshot) (bool, glossary.Term) {
 			cards.take(r)
 			switch r.Kind {
 			case journal.Refunded, journal.Voided, journal.Completed:
+				if original := rows[r.Resolves]; original != nil && r.Reason == reasonTakesOver && r.Key == "" {
+					days[key{original.Card, original.BusinessDate}].add(original, -1)
+				}
 				given, own := shifts(r)
 				for _, s := range [...]struct {
 					shift

@@ -9,7 +9,7 @@ import (
 
 // An issuer's cells, read a second time from their description:
 //
-//	version 1, standing, PIN tries, flags (1 no PIN allowed, 2 contactless allowed), PIN reference (16 bytes),
+//	version 1, standing, PIN tries, flags (1 no PIN allowed, 2 contactless allowed, 4 no chip), PIN reference (16 bytes),
 //	highest online counter, highest counter, window of counters, number of days, then of each day: date, amount, amount without PIN, payments,
 //	limits: a tap, a day, payments a day, a day without PIN,
 //	credit line, currency, opening money, opening purse,
@@ -21,20 +21,22 @@ import (
 
 const (
 	cellVersion = 1
-	// cellVersionChip has more behind it, see skipChip.
+	// cellVersionChip has more behind it, see chipTail.
 	cellVersionChip = 2
 	// bankCell is the number of the cell of the bank's own accounts.
 	bankCell int64 = math.MaxInt64
 
 	cellNoPIN       = 1
 	cellContactless = 2
+	cellStripe      = 4
 )
 
 // cellIdentity is what a cell has from the card's enrolment and never changes.
 type cellIdentity struct {
-	fingerprint, pinReference               [16]byte
+	fingerprint                             [16]byte
 	credit, opening, purse                  int64
 	currency                                uint16
+	stripe                                  bool
 	name, masked, sequence, expiry, product string
 }
 
@@ -85,8 +87,8 @@ func readCardCell(cell *journal.Cell) (id cellIdentity, s cellState, ok bool) {
 	s.status, s.tries = standing(r.octet()), int(r.octet())
 	flags := r.octet()
 	s.noPIN, s.contactless = flags&cellNoPIN != 0, flags&cellContactless != 0
-	id.fingerprint = cell.Name
-	copy(id.pinReference[:], r.take(uint64(len(id.pinReference))))
+	id.fingerprint, id.stripe = cell.Name, flags&cellStripe != 0
+	s.pinReference = r.fixed()
 	s.online = uint16(r.upTo(math.MaxUint16))
 	s.window = window{uint16(r.upTo(math.MaxUint16)), r.upTo(math.MaxUint64)}
 	for at := range r.upTo(daysKept) {
@@ -97,17 +99,22 @@ func readCardCell(cell *journal.Cell) (id cellIdentity, s cellState, ok bool) {
 	id.credit, id.currency, id.opening, id.purse = r.minor(), uint16(r.upTo(math.MaxUint16)), r.minor(), r.minor()
 	s.account, s.purse = r.sums(), r.sums()
 	id.name, id.masked, id.sequence, id.expiry, id.product = r.text(), r.text(), r.text(), r.text(), r.text()
-	if version == cellVersionChip {
-		r.skipChip()
+	if version == cellVersionChip || version == cellVersionPIN {
+		s.tail = string(version) + string(r.b)
+		r.chipTail(version)
 		version = cellVersion
 	}
-	return id, s, version == cellVersion && flags&^(cellNoPIN|cellContactless) == 0 && !r.bad && len(r.b) == 0
+	return id, s, version == cellVersion && flags&^(cellNoPIN|cellContactless|cellStripe) == 0 && !r.bad && len(r.b) == 0
 }
 
-// readBankCell reads the cell of the bank's own accounts.
-func readBankCell(cell *journal.Cell) (scheme, funding sums, ok bool) {
+// readBankCell reads the cell of the bank's own accounts. Version 2 goes on with those in other currencies: their number, then of each: currency, scheme,
+// funding.
+func readBankCell(cell *journal.Cell) (scheme, funding sums, own []ownInCell, ok bool) {
 	r := cellReader{b: cell.Data}
 	version := r.octet()
 	scheme, funding = r.sums(), r.sums()
-	return scheme, funding, version == cellVersion && !r.bad && len(r.b) == 0
+	if version == cellVersionBanks {
+		own, version = r.ownInCell(), cellVersion
+	}
+	return scheme, funding, own, version == cellVersion && !r.bad && len(r.b) == 0
 }

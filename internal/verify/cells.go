@@ -43,6 +43,7 @@ type storedCell struct {
 type storedBank struct {
 	seq             uint64
 	scheme, funding sums
+	own             []ownInCell
 	found, met      bool
 	damaged         bool
 }
@@ -94,7 +95,7 @@ func (m *member) store(cell *journal.Cell) {
 	c, readable := m.bank.cells, false
 	if cell.ID == bankCell {
 		c.bank = storedBank{seq: cell.Seq, found: true}
-		c.bank.scheme, c.bank.funding, readable = readBankCell(cell)
+		c.bank.scheme, c.bank.funding, c.bank.own, readable = readBankCell(cell)
 		c.bank.damaged = !readable
 	} else {
 		var id cellIdentity
@@ -141,8 +142,8 @@ func (m *member) introduce(r *journal.Row, h *holder, o *opening) {
 	}
 	s := &c.cards[h.cell]
 	s.opened = true
-	want := cellIdentity{fingerprint: o.Fingerprint, pinReference: o.PINReference, credit: o.CreditMinor, opening: o.OpeningMinor, purse: o.PurseMinor,
-		currency: o.Currency, name: o.Name, masked: o.Masked, sequence: o.Sequence, expiry: o.Expiry, product: o.Product}
+	want := cellIdentity{fingerprint: o.Fingerprint, credit: o.CreditMinor, opening: o.OpeningMinor, purse: o.PurseMinor,
+		currency: o.Currency, stripe: o.Stripe, name: o.Name, masked: o.Masked, sequence: o.Sequence, expiry: o.Expiry, product: o.Product}
 	if s.damaged || s.identity == maphash.Comparable(m.auditor.seed, want) {
 		return
 	}
@@ -153,9 +154,6 @@ func (m *member) introduce(r *journal.Row, h *holder, o *opening) {
 	}
 	have, _, _ := readCardCell(&cell)
 	m.differs(r, o.Card, FieldFingerprint, hexTerm(have.fingerprint), hexTerm(want.fingerprint))
-	if have.pinReference != want.pinReference {
-		m.cellFault(r, o.Card, FieldPIN, fill("another one", "不同的值"), fill("the one of the enrolment", "开户时的值"))
-	}
 	m.differs(r, o.Card, FieldCredit, number(have.credit), number(want.credit))
 	m.differs(r, o.Card, FieldIdentity, have.term(), want.term())
 }
@@ -182,6 +180,7 @@ func (m *member) followCells(r *journal.Row) {
 		if !c.bank.damaged {
 			m.sameSums(r, bankCell, FieldAccount, c.bank.scheme, b.scheme)
 			m.sameSums(r, bankCell, FieldAccount, c.bank.funding, b.funding)
+			m.sameOwn(r, c.bank.own)
 		}
 	}
 	h := b.touched
@@ -215,6 +214,10 @@ func (m *member) stateDiffers(r *journal.Row, card int64, want *cellState) {
 		m.differs(r, card, FieldLimit, have.limits.term(), want.limits.term())
 		m.sameSums(r, card, FieldAccount, have.account, want.account)
 		m.sameSums(r, card, FieldPurse, have.purse, want.purse)
+		m.differs(r, card, FieldChip, chipTerm(have.tail), chipTerm(want.tail))
+		if have.pinReference != want.pinReference {
+			m.cellFault(r, card, FieldPIN, fill("another one", "不同的值"), fill("the one of the enrolment or of the last change", "开户或最近修改的值"))
+		}
 	}
 	if m.auditor.findings.total == before { // written back again meanwhile
 		m.cellFault(r, card, FieldCell, fill("another state", "不同的状态"), fill("what the rows up to this one say", "与该行及以前各行一致"))

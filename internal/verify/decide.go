@@ -51,8 +51,9 @@ var answerOf = map[uint16]string{
 	reasonChipMissing: "30", reasonChipMismatch: "59", reasonCryptogram: "59", reasonNotARQC: "59", reasonNotTC: "59", reasonCounter: "59",
 	37: "14", 38: "45", 39: "57", 49: "59", 53: "55", 55: "55", 57: "55", 61: "57", 63: "61", 65: "64", 67: "25", // of loads and of payments by contact
 	reasonPINFormat: "99", reasonPINBlocked: "75", reasonPINWrong: "55", reasonNoPINOff: "55", reasonNoPINLimit: "55", reasonTapLimit: "61",
+	reasonPINSent: "00", reasonUnblockSent: "00", reasonChipInDoubt: "57", reasonNewPINFormat: "99", reasonPINNeeded: "55",
 	reasonPreAuth: "00", reasonBalance: "00", 70: "25", 71: "64", 68: "25", 69: "64",
-	reasonDayLimit: "61", reasonDayCount: "65", reasonMoney: "51", reasonPurse: "00",
+	reasonDayLimit: "61", reasonDayCount: "65", reasonMoney: "51", reasonPurse: "00", reasonOffline: "00",
 }
 
 // ofUpload are the reasons that an offline payment may be refused for as well: the rules for payments in real time do not all apply then.
@@ -162,11 +163,15 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	if h != nil && r.Note[0]&flagSettles != 0 {
 		h.doubt = doubt{}
 	}
-	if r.Kind == journal.Noted && h != nil {
+	if r.Kind == journal.Noted && h != nil && !grantsPIN(r) {
 		a.told(m, r, h)
 	}
 	m.move(r, h)
 	a.count(m, r, h, pinGiven)
+	if r.Note[0]&flagToken != 0 {
+		a.decidedByToken(m, r, j)
+		a.settleToken(j.key)
+	}
 	if s == nil {
 		return
 	}
@@ -222,10 +227,7 @@ func (h *holder) triesAfter(r *journal.Row, pinGiven bool) int {
 // (a wrong cryptogram, a wrong PIN) are taken as given; what comes before them in the order of precedence must still not apply.
 func (a *auditor) decideAgain(m *member, r *journal.Row, h *holder, pinGiven bool) {
 	if r.Kind == journal.Uploaded {
-		m.issuerReason(r, reasonPurse)
-		if !h.window.fresh(r.ATC) {
-			m.fault(r, FieldCounter, number(r.ATC), h.counterWord())
-		}
+		a.uploads(m, r, h)
 		return
 	}
 	first, found, limit := h.firstReason(m, r, pinGiven)
@@ -239,10 +241,10 @@ func (a *auditor) decideAgain(m *member, r *journal.Row, h *holder, pinGiven boo
 			m.fault(r, "reason", number(r.Reason), number(first))
 		}
 	case r.Kind == journal.Declined:
-		if first != reasonApproved && first < r.Reason {
+		if first != reasonApproved && first < r.Reason && (r.Reason != reasonPINNeeded || first < reasonNoPINOff) {
 			m.fault(r, "reason", number(r.Reason), number(first))
 		}
-	case first != reasonApproved:
+	case first != reasonApproved && (!grantsPIN(r) || first < reasonNoPINOff):
 		m.fault(r, ruleField(first), found, limit)
 	}
 }
@@ -294,7 +296,7 @@ func (h *holder) firstReason(m *member, r *journal.Row, pinGiven bool) (reason u
 		return reasonExpired, number(m.dates.local(r.At)), fill("before %d", "早于%d", h.expires)
 	case r.Currency != h.currency:
 		return reasonCurrency, number(r.Currency), number(h.currency)
-	case !byToken(r) && !h.rises(r.ATC):
+	case !h.honours(r):
 		return reasonCounter, number(r.ATC), h.counterWord()
 	case pinGiven && h.tries == 0:
 		return reasonPINBlocked, number(0), fill("tries left", "尚有次数")
@@ -338,14 +340,13 @@ func (m *member) move(r *journal.Row, h *holder) {
 			m.fault(r, "phase", r.Phase.Term(), ledger.Pending.Term())
 		}
 	case journal.Uploaded:
-		same(m, r, "debit", int64(r.Debit), purseNumber(r.Card))
-		if h != nil && h.purse.balance() < r.Amount {
-			m.fault(r, FieldPurse, number(r.Amount), fill("at most %d", "不超过%d", h.purse.balance()))
-		}
+		m.offlinePayer(r, h)
 	default:
 		return
 	}
-	same(m, r, "credit", int64(r.Credit), issuerScheme)
+	if r.Kind == journal.Approved {
+		same(m, r, "credit", int64(r.Credit), issuerScheme)
+	}
 	if h != nil {
 		m.pay(h, r)
 	}
@@ -361,10 +362,15 @@ func (a *auditor) count(m *member, r *journal.Row, h *holder, pinGiven bool) {
 		m.fault(r, "note", number(r.Note[0]), wordReadable)
 	}
 	switch {
-	case r.Kind != journal.Declined && !used && !byToken(r):
+	case takesPlace(r):
+		if used {
+			m.fault(r, FieldCounter, fill("spent", "已占用"), fill("that of row %d", "第%d行的计数器", r.Linked))
+		}
+		used = false
+	case r.Kind != journal.Declined && !used && !uncounted(r) && !h.swiped(r):
 		m.fault(r, FieldCounter, fill("not spent", "未占用"), fill("spent", "已占用"))
 		used = true
-	case r.Kind == journal.Declined && used && !h.rises(r.ATC):
+	case r.Kind == journal.Declined && used && !h.honours(r):
 		m.fault(r, FieldCounter, number(r.ATC), h.counterWord())
 	}
 	if used {
@@ -454,13 +460,7 @@ func (a *auditor) voidHold(m *member, r *journal.Row, s *side) {
 	if s.business == businessPreAuth {
 		m.held += s.amount
 	}
-	if day := h.on(s.date); day.count > 0 {
-		day.minor, day.count = day.minor-s.amount, day.count-1
-		if !s.pin {
-			day.noPINMinor -= s.amount
-		}
-		h.put(day)
-	}
+	h.giveBack(s)
 }
 
 func packCode(code string) uint16 {

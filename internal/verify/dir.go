@@ -91,8 +91,9 @@ type MemberReport struct {
 	Rows                uint64
 	Anchor              Anchor
 	Currency            uint16
-	// Posted and Held are what stands on the member's account with the scheme: what an issuer owes, what an acquirer claims. Tills and
-	// switches, which keep no books, have what they say was approved and not taken back under Posted.
+	// Posted and Held are what stands on the member's account with the scheme: what an issuer owes, what an acquirer claims. Tills and switches keep no books:
+	// their Posted is what merchants are owed for what was approved and not taken back, sales and completions less voids and refunds; a pre-authorization
+	// is no claim, so it is in neither.
 	PostedMinor, HeldMinor int64
 	Approved, Declined     uint64
 	Reversed               uint64
@@ -159,21 +160,28 @@ type auditor struct {
 	switches *member
 	issuers  []*member
 	findings findings
-	cases    cases
-	merchant map[string]ledger.Account
-	payments uint64
-	rows     uint64
-	of       uint64
-	current  *payCase // of the row that is being looked at
-	refused  int64    // purse money of payments that issuers refused
-	chips    bool     // tills and with them the chips are in this directory
+	// The token service and the cloud secure element, and the payments by token that are not complete yet.
+	tokenServices, cloudElements *member
+	tokenCases                   map[uint64]*tokenCase
+	cases                        cases
+	merchant                     map[string]ledger.Account
+	abroad                       map[string]uint16 // currencies of terminals that sell in another
+	payments                     uint64
+	rows                         uint64
+	of                           uint64
+	current                      *payCase // of the row that is being looked at
+	refused                      int64    // purse money of payments that issuers refused
+	chips                        bool     // tills and with them the chips are in this directory
 }
 
 func newAuditor(world World, o Options) *auditor {
 	a := &auditor{options: o, world: world, calendar: world.Zone.calendar(), seed: maphash.MakeSeed(), tills: map[string]*member{},
-		findings: findings{most: o.Most}, merchant: map[string]ledger.Account{}}
+		findings: findings{most: o.Most}, merchant: map[string]ledger.Account{}, abroad: map[string]uint16{}, tokenCases: map[uint64]*tokenCase{}}
 	for _, m := range world.Merchants {
 		a.merchant[m.Terminal] = m.Account
+		if m.Currency != 0 {
+			a.abroad[m.Terminal] = m.Currency
+		}
 	}
 	a.cases.init(keptSettled)
 	return a
@@ -219,6 +227,10 @@ func (a *auditor) enlist(m *member) {
 		a.switches = m
 	case theIssuers:
 		a.issuers = append(a.issuers, m)
+	case theTokenServices:
+		a.tokenServices = m
+	case theCloudElements:
+		a.cloudElements = m
 	}
 }
 
@@ -266,8 +278,13 @@ type member struct {
 	notices     map[uint64]uint64    // that wait for an acknowledgement: by join, and the row
 	noticed     map[uint64]bool      // notices that the member has had, by join
 	series      series               // of trace numbers, references or authorization codes
+	serials     map[deviceKey]uint32 // acquirer: the last key of each device
 	institution string               // acquirer and switch: as keys write it
 	bank        *bank                // issuer
+	vault       *vault               // token service
+	clouds      *clouds              // cloud secure element
+	opened      *openBook            // what till, acquirer and switch must keep, where they keep something
+	kept        *kept                // cells of every role but the issuers; nil without any
 	early       *earlyReversal       // one whose marker is still to come
 	spent       map[uint64]uint64    // keys that an early reversal has spent, by join: the reversal's row
 	posted      int64
@@ -280,8 +297,13 @@ type tally struct{ approved, declined, reversed, outstanding uint64 }
 func newMember(a *auditor, w WorldMember) *member {
 	m := &member{WorldMember: w, role: roleOf(w.Role), auditor: a, balances: map[ledger.Account]ledger.Balance{}, spent: map[uint64]uint64{},
 		notices: map[uint64]uint64{}, noticed: map[uint64]bool{}}
-	if m.role == theIssuers {
+	switch m.role {
+	case theIssuers:
 		m.bank = newBank()
+	case theTokenServices:
+		m.vault = newVault()
+	case theCloudElements:
+		m.clouds = newClouds()
 	}
 	m.dates.calendar = a.calendar
 	return m
@@ -296,7 +318,7 @@ func (m *member) open(ctx context.Context, path string) error {
 	if m.role == theIssuers {
 		return m.readCells(ctx, m.reader)
 	}
-	return nil
+	return m.readKept(ctx, m.reader)
 }
 
 // measure finds out how far the journal is verified. It comes after the cells of all members were read, which takes its time.
@@ -339,10 +361,17 @@ func (m *member) report() MemberReport {
 	if m.bank != nil {
 		r.Cards, r.PurseMinor = len(m.bank.cards), m.bank.purses()
 	}
+	if m.vault != nil {
+		r.Cards = int(m.vault.settings.count[kindToken])
+	}
+	if m.clouds != nil {
+		r.Cards = len(m.clouds.tokens)
+	}
 	return r
 }
 
-// role orders the members from the tills towards the issuers.
+// role orders the members from the tills towards the issuers. Who is asked about tokens comes behind them: whatever an issuer has heard of a token, they have
+// in writing by then.
 type role uint8
 
 const (
@@ -351,7 +380,10 @@ const (
 	theSwitches
 	theIssuers
 	noRole
-	sides = int(noRole)
+	theTokenServices
+	theCloudElements
+	roles = int(iota)
+	sides = int(noRole) // of a payment
 )
 
 func roleOf(name string) role {
@@ -364,6 +396,10 @@ func roleOf(name string) role {
 		return theSwitches
 	case Issuer:
 		return theIssuers
+	case TokenService:
+		return theTokenServices
+	case CloudSE:
+		return theCloudElements
 	}
 	return noRole
 }

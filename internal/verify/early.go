@@ -94,4 +94,5 @@ func (m *member) finish() {
 	if m.bank != nil {
 		m.finishCells()
 	}
+	m.finishKept()
 }

@@ -113,15 +113,19 @@ func (w Wrong) Place() glossary.Term {
 		t.EN += " in the cell of the bank's own accounts"
 		t.ZH += "在银行自有账户的存储单元中"
 	default:
-		t.EN += fmt.Sprintf(" in the cell of card %d", w.Cell)
-		t.ZH += fmt.Sprintf("在卡%d的存储单元中", w.Cell)
+		what := glossary.Term{EN: "the cell of card", ZH: "卡%d的存储单元"}
+		if w.Role != Issuer {
+			what = glossary.Term{EN: "cell", ZH: "存储单元%d"}
+		}
+		t.EN += fmt.Sprintf(" in %s %d", what.EN, w.Cell)
+		t.ZH += "在" + fmt.Sprintf(what.ZH, w.Cell) + "中"
 	}
 	return t
 }
 
 var roleTerms = map[string]glossary.Term{
 	Issuer: {EN: "issuer", ZH: "发卡行"}, Switch: {EN: "switch", ZH: "交换中心"}, Acquirer: {EN: "acquirer", ZH: "收单行"}, Till: {EN: "till", ZH: "终端"},
-	Operator: {EN: "transit operator", ZH: "公交运营方"},
+	Operator: {EN: "transit operator", ZH: "公交运营方"}, TokenService: {EN: "token service", ZH: "令牌服务"}, CloudSE: {EN: "cloud secure element", ZH: "云端安全单元"},
 }
 
 // RoleTerm names a role for people.
@@ -164,6 +168,22 @@ const (
 	FieldFingerprint = "fingerprint"
 	FieldPIN         = "pin_reference"
 	FieldIdentity    = "identity"
+
+	FieldToken      = "token"
+	FieldState      = "state"
+	FieldSuspenders = "suspenders"
+	FieldBurnt      = "burnt"
+	FieldTwin       = "twin"
+	FieldDefault    = "default"
+	FieldList       = "list"
+	FieldRecord     = "record"
+	FieldChallenge  = "challenge"
+	FieldBatch      = "batch"
+	FieldRatchet    = "ratchet"
+	FieldOpen       = "open"
+	FieldChip       = "chip"
+	FieldHistory    = "history"
+	FieldScripts    = "scripts"
 )
 
 var fieldTerms = map[string]glossary.Term{
@@ -178,6 +198,12 @@ var fieldTerms = map[string]glossary.Term{
 	FieldDays: {EN: "days used", ZH: "当日累计"}, FieldCredit: {EN: "credit line", ZH: "授信额度"}, FieldAccount: {EN: "account", ZH: "账户"},
 	FieldLast: {EN: "last transfer", ZH: "最后一笔转账"}, FieldFingerprint: {EN: "fingerprint of the number", ZH: "卡号指纹"},
 	FieldPIN: {EN: "PIN reference", ZH: "密码参考值"}, FieldIdentity: {EN: "enrolment", ZH: "开户资料"},
+	FieldToken: {EN: "token", ZH: "令牌"}, FieldState: {EN: "state", ZH: "状态"}, FieldSuspenders: {EN: "suspenders", ZH: "暂停方集合"},
+	FieldBurnt: {EN: "number given out once", ZH: "号码只发放一次"}, FieldTwin: {EN: "one token per card and device", ZH: "每卡每设备一个令牌"},
+	FieldDefault: {EN: "default of the device", ZH: "设备默认令牌"}, FieldList: {EN: "list of tokens", ZH: "令牌列表"}, FieldRecord: {EN: "record", ZH: "记录"},
+	FieldChallenge: {EN: "verification of the holder", ZH: "持卡人验证"}, FieldBatch: {EN: "batch of keys", ZH: "密钥批次"},
+	FieldHistory: {EN: "history of the token", ZH: "令牌历史"}, FieldChip: {EN: "what is known of the chip", ZH: "芯片状态"}, FieldScripts: {EN: "scripts", ZH: "脚本"},
+	FieldRatchet: {EN: "ratchet", ZH: "棘轮"}, FieldOpen: {EN: "what has not ended", ZH: "未结束的事项"},
 	"kind": {EN: "kind", ZH: "类型"}, "at": {EN: "instant", ZH: "时间"}, "business_date": {EN: "business date", ZH: "业务日期"},
 	"content": {EN: "content hash", ZH: "内容哈希"}, "stan": {EN: "trace number", ZH: "流水号"}, "card": {EN: "card", ZH: "卡片"},
 	"atc": {EN: "card counter", ZH: "卡片计数器"}, "reason": {EN: "reason", ZH: "原因"}, "debit": {EN: "debit account", ZH: "借方账户"},

@@ -169,7 +169,7 @@ func (v *verdict) partners() {
 		}
 		return fill("a payment in real time", "联机交易")
 	}
-	if till.begin != 0 && acquirer.begin != 0 && till.upload != acquirer.upload {
+	if till.begin != 0 && acquirer.begin != 0 && till.upload != acquirer.upload && v.p.network != 0 { // what it refused itself it does not say
 		v.add(v.begins(theAcquirers), "reason", kind(acquirer.upload), kind(till.upload), v.begins(theTills))
 	}
 	if till.begin != 0 && acquirer.begin != 0 && acquirer.end != 0 && !till.parked && !acquirer.parked && v.p.network != 0 {
@@ -460,6 +460,7 @@ func (a *auditor) finish(ctx context.Context) error {
 		m.finish()
 	}
 	a.unheard()
+	a.finishTokens()
 	a.totals(list)
 	return a.checkChips(ctx, list)
 }
@@ -509,7 +510,7 @@ func (a *auditor) tails(ctx context.Context, list []*payCase) error {
 		if before, now := m.reader.Still(); before && !now {
 			return errMoved
 		}
-		if !waiting || m.role == theIssuers || m.lost {
+		if !waiting || m.role >= theIssuers || m.lost {
 			continue
 		}
 		_, last, err := m.reader.Ends()

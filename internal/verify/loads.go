@@ -2,7 +2,6 @@ package verify
 
 import (
 	"encoding/binary"
-	"math"
 
 	"tapnet/internal/journal"
 	"tapnet/internal/ledger"
@@ -28,7 +27,7 @@ const (
 	flagLoading     = 16
 	flagSettles     = 8  // the cryptogram has confirmed what was booked of the last load
 	flagToken       = 32 // the network vouched for a token: no counter of the card's
-	knownFlags      = 127
+	knownFlags      = 255
 )
 
 // scriptMark begins what an answer carries for the chip, behind the authorization code.
@@ -57,13 +56,21 @@ func (m *member) account(number int64) (s *sums, h *holder) {
 	case issuerFunding:
 		return &m.bank.funding, nil
 	}
+	if number >= ownElsewhere {
+		return m.bank.ownAccount(number), nil
+	}
 	card := cardNumber(number)
 	h = m.bank.cards[card]
-	switch {
-	case h != nil && number == accountNumber(card):
+	switch place := number - accountNumber(card); {
+	case h == nil:
+	case place == 0:
 		return &h.account, h
-	case h != nil && number == purseNumber(card):
+	case place == purseAt:
 		return &h.purse, h
+	case place == secondAccountAt && h.second != nil:
+		return &h.second.account, h
+	case place == secondPurseAt && h.second != nil:
+		return &h.second.purse, h
 	}
 	return nil, nil
 }
@@ -128,16 +135,17 @@ func proves(r *journal.Row) bool {
 
 // loadHeld holds the accounts of a load against what it says to be.
 func (a *auditor) loadHeld(m *member, r *journal.Row, h *holder, j join) {
-	account, purse := accountNumber(r.Card), purseNumber(r.Card)
+	side := h.side(r.Card, r.Currency)
+	account, purse := side.account, side.purse
 	debit, credit := account, purse
 	switch r.Reason {
 	case reasonLoad, reasonAutoLoad:
 	case reasonLoadOther:
 		debit = int64(r.Debit)
 	case reasonLoadCash:
-		debit = issuerScheme
+		debit = side.scheme
 	case reasonLoadCashVoid:
-		debit, credit = purse, issuerScheme
+		debit, credit = purse, side.scheme
 	case reasonUnload:
 		debit, credit = purse, account
 	default:
@@ -148,14 +156,20 @@ func (a *auditor) loadHeld(m *member, r *journal.Row, h *holder, j join) {
 	if r.Phase != ledger.Pending {
 		m.fault(r, "phase", r.Phase.Term(), ledger.Pending.Term())
 	}
-	if _, payer := m.account(debit); payer != nil && debit == accountNumber(cardNumber(debit)) && r.Amount > payer.available() {
-		m.fault(r, FieldAvailable, number(r.Amount), fill("at most %d", "不超过%d", payer.available()))
+	if _, payer := m.account(debit); payer != nil {
+		if from := payer.side(cardNumber(debit), r.Currency); debit == from.account && r.Amount > from.available() {
+			m.fault(r, FieldAvailable, number(r.Amount), fill("at most %d", "不超过%d", from.available()))
+		}
 	}
 	m.bookLoad(r, r.Amount, 0)
 	m.bank.loads[r.Seq] = heldLoad{r.Card, int64(r.Debit), int64(r.Credit), r.Amount, r.Reason}
 	m.held += schemeSign(r) * r.Amount
-	if h.doubt = (doubt{less: r.Amount}); int64(r.Credit) == purseNumber(r.Card) {
+	switch {
+	case side.second: // chips are compared in their first currency
+	case int64(r.Credit) == purseNumber(r.Card):
 		h.doubt = doubt{more: r.Amount}
+	default:
+		h.doubt = doubt{less: r.Amount}
 	}
 	if before, after, ok := balances(r.Note); !ok || before == after {
 		m.fault(r, "note", wordUnfit, wordReadable)
@@ -253,37 +267,6 @@ func (a *auditor) loadReversed(m *member, r *journal.Row, j join) {
 	}
 	m.loadEnded(r)
 	a.claimOfLoad(m, r, r.Resolves, func(s *side) { s.hold = false })
-}
-
-// skipChip reads what is behind a card's cell of version 2, as its description has it: algorithms (a text); automatic load: threshold, amount; row of the last
-// cash load; date on which the purse was emptied; number of waiting commands, then of each: command, tag, times refused, value (a text); batch on its way:
-// counter, commands; last load: row, and unless that is zero: row of its payment, reason, state, counter, balance before, balance after, amount, two accounts.
-// What it says is not compared with the rows yet.
-func (r *cellReader) skipChip() {
-	r.text()
-	r.minor()
-	r.minor()
-	r.upTo(math.MaxUint64)
-	r.upTo(math.MaxInt32)
-	const most = 16
-	for range r.upTo(most) {
-		r.octet()
-		r.upTo(math.MaxUint16)
-		r.upTo(math.MaxUint8)
-		r.text()
-	}
-	r.upTo(math.MaxUint16)
-	r.upTo(most)
-	if r.upTo(math.MaxUint64) == 0 {
-		return
-	}
-	r.upTo(math.MaxUint64)
-	r.upTo(math.MaxUint16)
-	r.octet()
-	r.upTo(math.MaxUint16)
-	for range 5 {
-		r.minor()
-	}
 }
 
 // balances are what a load's row says the chip held before and shall hold after.

@@ -54,9 +54,7 @@ func (a *auditor) tillCard(m *member, r *journal.Row, j join) {
 			m.fault(r, FieldEnd, stateTerm(s.state), stateTerm(isApproved))
 			return
 		}
-		if s.business <= businessOffline {
-			m.posted -= s.amount
-		}
+		m.posted -= owed(s.business) * s.amount
 		s.state, s.end, s.endAt, s.timeSent, s.answered = isTimedOut, r.Seq, r.At.UnixMicro(), r.Seq, false
 		m.reason(r, unionpay.UnpackResponseCode(r.Reason))
 	case r.Kind == journal.Completed:

@@ -175,7 +175,7 @@ func (s *story) issuer(r *journal.Row) {
 		p := s.begin(r, "", r.Key)
 		p.state, p.posted, p.loose = approved, true, r.Reason != reasonRefund
 	case journal.Noted:
-		if r.Reason == reasonBalance {
+		if r.Reason == reasonBalance || grantsPIN(r) {
 			s.begin(r, "", r.Key).state = approved
 		}
 	case journal.Declined:
@@ -240,7 +240,7 @@ func (s *story) acquirer(r *journal.Row) {
 	switch r.Kind {
 	case journal.Requested:
 		p := s.begin(r, r.Key, r.Payment)
-		p.business, p.upload, p.passing = r.Reason, r.Reason == businessOffline, r.Reason == businessLastWord || r.Reason == businessBalance
+		p.business, p.upload, p.passing = r.Reason, r.Reason == businessOffline, r.Reason == businessLastWord || r.Reason == businessBalance || aboutPIN(r.Reason)
 		p.upload = p.upload || persists(r.Reason)
 		p.loose = r.Reason >= businessVoid
 	case journal.Declined:
@@ -284,7 +284,7 @@ func (s *story) acquirerAnswered(r *journal.Row) {
 		s.fail(r, why, whyZH)
 	}
 	if r.Debit != 0 {
-		p.sign = -schemeSign(r)
+		p.sign = -acquirerSign(r)
 		p.posted = r.Phase == ledger.Single
 		if r.Phase == ledger.Pending {
 			p.hold = r.Seq

@@ -3,12 +3,12 @@ package verify_test
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"tapnet/internal/journal"
+	"tapnet/internal/journal/celllog"
 	"tapnet/internal/journal/journalsql"
 	"tapnet/internal/verify"
 	"tapnet/internal/verify/verifytest"
@@ -154,10 +154,16 @@ func (w *planted) cell() (issuer string, c journal.Cell) {
 	return "", journal.Cell{}
 }
 
+func (w *planted) must(err error) {
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
 // put writes a cell when the directory is there.
 func (w *planted) put(issuer string, c journal.Cell) {
 	w.files = append(w.files, func(dir string) {
-		if err := verifytest.PutCell(dir, issuer, c); err != nil {
+		if err := verifytest.PutCell(w.Context(), dir, issuer, c); err != nil {
 			w.Fatal(err)
 		}
 	})
@@ -208,7 +214,7 @@ func turned(field string, bit byte) plant {
 		}
 		c.Data[at] ^= bit
 		e := expected{journal: issuer, cell: c.ID, at: c.Seq}
-		if slices.Contains([]string{"PIN reference", "credit line", "currency", "opening money", "opening purse", "name", "masked number", "sequence", "expiry",
+		if slices.Contains([]string{"credit line", "currency", "opening money", "opening purse", "name", "masked number", "sequence", "expiry",
 			"product"}, field) {
 			e.at = w.opened(issuer, c.ID).Seq
 		}
@@ -292,12 +298,12 @@ var cellPlants = []plant{
 	}},
 	{"a missing cell", func(w *planted) {
 		issuer, c := w.cell()
-		w.files = append(w.files, func(dir string) { w.exec(dir, issuer, "DELETE FROM cell WHERE id = %d", c.ID) })
+		w.files = append(w.files, func(dir string) { w.must(verifytest.DropCell(w.Context(), dir, issuer, c.ID)) })
 		w.expect = append(w.expect, expected{journal: issuer, cell: c.ID, at: w.opened(issuer, c.ID).Seq})
 	}},
 	{"a watermark above what a cell has", func(w *planted) {
 		mark := len(w.rows[issuerA]) // rows of another plant are not numbered yet
-		w.files = append(w.files, func(dir string) { w.exec(dir, issuerA, "UPDATE mark SET watermark = %d", mark) })
+		w.files = append(w.files, func(dir string) { w.must(verifytest.SetWatermark(w.Context(), dir, issuerA, uint64(mark))) })
 		for _, c := range w.cellsOf(issuerA).cells {
 			for _, r := range w.rows[issuerA] {
 				if touches(r, c.ID) && r.Seq > c.Seq {
@@ -320,11 +326,11 @@ var cellPlants = []plant{
 				}
 			}
 		}
-		w.files = append(w.files, func(dir string) { w.exec(dir, issuerB, "UPDATE mark SET watermark = %d", first) })
+		w.files = append(w.files, func(dir string) { w.must(verifytest.SetWatermark(w.Context(), dir, issuerB, first)) })
 		w.expect = append(w.expect, expected{journal: issuerB, cell: cell, at: first})
 	}},
 	{"a watermark beyond the journal", func(w *planted) {
-		w.files = append(w.files, func(dir string) { w.exec(dir, issuerB, "UPDATE mark SET watermark = 1 << 50") })
+		w.files = append(w.files, func(dir string) { w.must(verifytest.SetWatermark(w.Context(), dir, issuerB, 1<<50)) })
 		w.expect = append(w.expect, expected{journal: issuerB})
 	}},
 	{"another sum of the scheme", func(w *planted) {
@@ -351,27 +357,16 @@ var cellPlants = []plant{
 		w.bank(issuerA, func(c *journal.Cell) { c.Seq = mark - 1 })
 	}},
 	{"the cell of the bank's own accounts missing", func(w *planted) {
-		w.files = append(w.files, func(dir string) { w.exec(dir, issuerB, "DELETE FROM cell WHERE id = %d", verifytest.BankCell) })
+		w.files = append(w.files, func(dir string) { w.must(verifytest.DropCell(w.Context(), dir, issuerB, verifytest.BankCell)) })
 		w.expect = append(w.expect, expected{journal: issuerB, cell: verifytest.BankCell})
 	}},
 }
 
 // cellFiles are errors that leave nothing for others to change.
 var cellFiles = []plant{
-	{"a damaged file of cells", func(w *planted) {
+	{"a damaged log of cells", func(w *planted) {
 		w.files = append(w.files, func(dir string) {
-			path := journalsql.CellsPath(verifytest.Path(dir, issuerA))
-			content, err := os.ReadFile(path)
-			if err != nil {
-				w.Fatal(err)
-			}
-			page := int(binary.BigEndian.Uint16(content[16:])) // of the file; the second holds the cells
-			for i := page; i < 2*page; i++ {
-				content[i] = byte(i)
-			}
-			if err := os.WriteFile(path, content, 0o600); err != nil {
-				w.Fatal(err)
-			}
+			w.must(celllog.Damage(journalsql.CellsPath(verifytest.Path(dir, issuerA))))
 		})
 		w.expect = append(w.expect, expected{journal: issuerA})
 	}},

@@ -119,8 +119,13 @@ func (w *planted) write(o *original) string {
 		}
 		same := slices.EqualFunc(flat, o.rows[name], func(a, b journal.Row) bool { return reflect.DeepEqual(a, b) })
 		place(filepath.Join("journals", name+".db"), same && len(w.files) == 0)
-		if cells := journalsql.CellsPath(filepath.Join("journals", name+".db")); exists(filepath.Join(o.dir, cells)) {
-			place(cells, len(w.files) == 0)
+		cells := journalsql.CellsPath(filepath.Join("journals", name+".db"))
+		segments, err := filepath.Glob(filepath.Join(o.dir, cells, "*"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		for _, segment := range segments {
+			place(filepath.Join(cells, filepath.Base(segment)), len(w.files) == 0)
 		}
 		if same {
 			continue
@@ -133,11 +138,6 @@ func (w *planted) write(o *original) string {
 		change(dir)
 	}
 	return dir
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // seal numbers a journal's rows anew, lets references follow, and computes every hash again: what an insider would do.

@@ -38,8 +38,8 @@ func (a *auditor) till(m *member, r *journal.Row, j join) {
 		if s.state == isApproved && !s.dialogue {
 			m.stands(r, s.verb)
 		}
-		if s.state == isApproved && s.business <= businessOffline {
-			m.posted += s.amount
+		if s.state == isApproved {
+			m.posted += owed(s.business) * s.amount
 		}
 	case journal.TimedOut:
 		if a.end(m, r, s, isTimedOut) {
@@ -99,7 +99,7 @@ func (a *auditor) sell(m *member, r *journal.Row, j join) {
 		m.sheet(r, head.rest)
 		return
 	}
-	if r.Amount < 0 {
+	if r.Amount < 0 || r.Amount == 0 && r.Kind == journal.Requested && !aboutPIN(tillVerbs[head.verb].business) {
 		m.fault(r, "amount", number(r.Amount), fill("above zero", "大于零"))
 	}
 	p := a.cases.begin(j.key, 0)
@@ -125,6 +125,8 @@ func (a *auditor) acquire(m *member, r *journal.Row, j join) {
 		a.noticeAtAcquirer(m, r, j)
 	case journal.BatchClosed:
 		m.settledBatch(r)
+	case journal.KeysChanged:
+		m.keySpent(r)
 	case journal.Answered, journal.TimedOut:
 		a.settleAtAcquirer(m, r, j)
 	case journal.Reversed:
@@ -156,7 +158,7 @@ func (a *auditor) accept(m *member, r *journal.Row, j join) {
 		m.tally.declined++
 		return
 	}
-	if r.Amount < 0 || r.Amount == 0 && r.Reason != businessBalance {
+	if r.Amount < 0 || r.Amount == 0 && r.Reason != businessBalance && !aboutPIN(r.Reason) {
 		m.fault(r, "amount", number(r.Amount), fill("above zero", "大于零"))
 	}
 	if r.Reason > lastBusiness {
@@ -268,7 +270,7 @@ func (a *auditor) claim(m *member, r *journal.Row, s *side) {
 		return
 	}
 	a.merchantOf(m, r)
-	sign := -schemeSign(r)
+	sign := -schemeSign(r) // the sums of a member are those of its first currency
 	if r.Phase == ledger.Single {
 		s.posted = true
 		m.book(r.Debit, r.Credit, 0, r.Amount)
@@ -283,10 +285,10 @@ func (a *auditor) claim(m *member, r *journal.Row, s *side) {
 // merchantOf holds the merchant's account in a row against the one that the terminal's first row named.
 func (a *auditor) merchantOf(m *member, r *journal.Row) {
 	field, found := "credit", r.Credit
-	if schemeSign(r) > 0 {
+	if acquirerSign(r) > 0 {
 		field, found = "debit", r.Debit
 	}
-	if isCash(found) {
+	if isCash(found - acquirerBase(found)) {
 		found = found - firstCash + firstMerchant
 	}
 	account, known := a.merchant[r.Terminal]
@@ -308,7 +310,7 @@ func (a *auditor) cardDeclined(m *member, r *journal.Row, s *side, approved bool
 	}
 	o := &original.sides[theAcquirers]
 	o.hold = false
-	m.release(r, o.amount, acquirerScheme, int64(a.merchant[r.Terminal]))
+	m.release(r, o.amount, acquirerSchemeBeside(a.merchant[r.Terminal]), int64(a.merchant[r.Terminal]))
 	a.settle(original)
 }
 
@@ -383,7 +385,7 @@ func (a *auditor) undoClaim(m *member, r *journal.Row, s *side) {
 		m.cash(r, s)
 		return
 	}
-	debit, credit := acquirerScheme, int64(a.merchant[r.Terminal])
+	debit, credit := acquirerSchemeBeside(a.merchant[r.Terminal]), int64(a.merchant[r.Terminal])
 	if s.business == businessVoid || s.business == businessCompletionVoid {
 		debit, credit = credit, debit
 	}
@@ -399,10 +401,12 @@ func (m *member) release(r *journal.Row, amount, debit, credit int64) {
 	same(m, r, "debit", int64(r.Debit), debit)
 	same(m, r, "credit", int64(r.Credit), credit)
 	m.book(ledger.Account(debit), ledger.Account(credit), -amount, 0)
-	if credit == acquirerScheme {
-		amount = -amount
+	switch acquirerScheme {
+	case debit:
+		m.held -= amount
+	case credit:
+		m.held += amount
 	}
-	m.held -= amount
 }
 
 // noMoney checks a row that must move none.
@@ -451,7 +455,9 @@ func (a *auditor) route(m *member, r *journal.Row, j join) {
 				s.answered = true
 			}
 			m.tally.count(answerOutcome(r.Reason))
-			m.posted += int64(boolean(answerOutcome(r.Reason) == isApproved)) * s.amount
+			if answerOutcome(r.Reason) == isApproved {
+				m.posted += m.owedInFirst(s, owedBySwitch(p, r.Payment))
+			}
 			a.settle(p)
 			return
 		}
@@ -506,6 +512,7 @@ func (a *auditor) forward(m *member, r *journal.Row, j join) {
 		a.settle(p)
 		return
 	}
+	a.sentOn(m, r, j)
 	s := a.start(p, m, r, isOpen)
 	if s == nil {
 		return
@@ -562,7 +569,7 @@ func (a *auditor) passReversal(m *member, r *journal.Row, j join) {
 	}
 	s.undo, s.undoAt = r.Seq, r.At.UnixMicro()
 	if s.state == isApproved {
-		m.posted -= s.amount
+		m.posted -= m.owedInFirst(s, owedBySwitch(p, r.Payment))
 	}
 	if s.begin != 0 && (s.state == isOpen || s.state == isApproved) {
 		s.state = isReversed

@@ -93,13 +93,13 @@ func isSequel(r *journal.Row) bool {
 	case journal.Refunded:
 		return true
 	case journal.Voided:
-		return r.Key != "" || r.Reason == reasonGivesWay
+		return r.Key != "" || r.Reason == reasonGivesWay || r.Reason == reasonTakesOver
 	case journal.Completed:
 		return r.Key != ""
 	case journal.Held:
 		return r.Reason == reasonHeldAgain
 	case journal.Noted:
-		return r.Reason != reasonBalance
+		return r.Reason != reasonBalance && !grantsPIN(r)
 	}
 	return false
 }
@@ -130,6 +130,8 @@ func (a *auditor) sequel(m *member, r *journal.Row, j join) {
 		m.bank.again = r.Seq
 	case r.Reason == reasonGivesWay:
 		a.letGo(m, r, h, of, c)
+	case r.Reason == reasonTakesOver && r.Kind == journal.Voided:
+		a.takesOver(m, r, h, of)
 	default:
 		a.goesOn(m, r, h, of, c, j)
 	}
@@ -210,7 +212,7 @@ type sequelRule struct {
 
 var sequelRules = map[uint16]sequelRule{
 	reasonVoid:         {kind: journal.Refunded, of: []uint16{reasonApproved}, whole: true},
-	reasonRefund:       {kind: journal.Refunded, of: []uint16{reasonPurse}, most: 100, refund: true},
+	reasonRefund:       {kind: journal.Refunded, of: []uint16{reasonPurse, reasonOffline}, most: 100, refund: true},
 	reasonSaleRefund:   {kind: journal.Refunded, of: []uint16{reasonApproved, reasonCompletion}, most: 100, refund: true},
 	reasonPreAuthVoid:  {kind: journal.Voided, of: []uint16{reasonPreAuth}, whole: true},
 	reasonCompletion:   {kind: journal.Completed, of: []uint16{reasonPreAuth}, most: 115, debits: true},
@@ -271,7 +273,8 @@ func (a *auditor) goesOn(m *member, r *journal.Row, h *holder, of *journal.Row, 
 		m.sameMoney(r, accountNumber(r.Card), issuerScheme, ledger.Single, r.Amount)
 		m.moveOn(r)
 	default:
-		m.sameMoney(r, issuerScheme, accountNumber(r.Card), ledger.Single, r.Amount)
+		side := h.side(r.Card, of.Currency)
+		m.sameMoney(r, side.scheme, side.account, ledger.Single, r.Amount)
 		m.moveOn(r)
 	}
 	h.shift(f.given, -1)

@@ -47,9 +47,9 @@ const (
 )
 
 // shapes say which kinds of rows a role writes and with what, as the comments of the roles' state machines have it.
-var shapes = [sides][math.MaxUint8 + 1]shape{
+var shapes = [roles][math.MaxUint8 + 1]shape{
 	theTills: {
-		journal.Requested:        {hasKey | hasContent | hasPayment | hasDevice | hasSum | hasNote, hasATC},
+		journal.Requested:        {hasKey | hasContent | hasPayment | hasDevice | hasCurrency | hasNote, hasAmount | hasATC},
 		journal.Queued:           {hasKey | hasContent | hasPayment | hasDevice | hasSum | hasNote, hasATC},
 		journal.Advised:          {hasKey | hasContent | hasPayment | hasDevice | hasSum | hasNote, hasATC | hasLinked},
 		journal.Noted:            {hasKey | hasContent | hasPayment | hasDevice | hasNote, hasATC | hasSum},
@@ -64,7 +64,7 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 		journal.BatchOpened:      {hasTerminal, 0},
 		journal.ParameterChanged: {hasTerminal | hasNote, hasKey},
 		journal.Answered:         {hasLinked | hasPayment | hasReason | hasAnswer | hasDevice | hasCurrency, hasAmount | hasRRN | hasATC},
-		journal.TimedOut:         {hasLinked | hasPayment | hasReason | hasDevice | hasSum, hasATC},
+		journal.TimedOut:         {hasLinked | hasPayment | hasReason | hasDevice | hasCurrency, hasAmount | hasATC},
 		journal.Acknowledged:     {hasLinked | hasPayment | hasReason | hasDevice, hasRRN | hasATC | hasSum},
 	},
 	theAcquirers: {
@@ -78,7 +78,8 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 		journal.ScriptReported: {hasKey | hasContent | hasPayment | hasDevice | hasNote,
 			hasRRN | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasAnswer},
 		journal.BatchClosed:      {hasKey | hasContent | hasDevice | hasReason | hasNote | hasAnswer, 0},
-		journal.Advised:          {hasKey | hasContent | hasDevice, hasPayment | hasSum | hasRRN},
+		journal.Advised:          {hasKey | hasContent | hasDevice, hasPayment | hasSum | hasRRN | hasReason},
+		journal.KeysChanged:      {hasDevice | hasReason | hasNote, 0},
 		journal.MerchantChanged:  {hasNote | hasReason, 0},
 		journal.ParameterChanged: {hasReason | hasSTAN, hasKey | hasNote},
 		journal.TerminalChanged:  {hasReason | hasDevice, 0},
@@ -105,18 +106,42 @@ var shapes = [sides][math.MaxUint8 + 1]shape{
 		journal.Held: {hasPayment | hasCard | hasSum | hasMoney | hasPhase | hasReason | hasNote,
 			hasATC | hasKey | hasContent | hasRRN | hasDevice | hasAnswer | hasLinked},
 		journal.Loaded:         {hasCard | hasATC | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason, 0},
-		journal.Voided:         {hasCard | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason, hasATC | hasPayment},
+		journal.Voided:         {hasCard | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason, hasATC | hasPayment | hasNote | hasAnswer},
 		journal.Completed:      {hasCard | hasATC | hasSum | hasMoney | hasPhase | hasResolves | hasLinked | hasReason | hasNote, 0},
 		journal.Adjusted:       {hasCard | hasATC | hasSum | hasMoney | hasLinked | hasReason, 0},
 		journal.ScriptReported: {hasCard | hasATC | hasNote, hasReason | hasLinked},
 		journal.Uploaded: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasReason | hasAnswer | hasNote,
-			hasATC},
+			hasATC | hasLinked},
 		journal.Reversed: {hasKey | hasContent | hasPayment | hasNote | hasReason,
 			hasRRN | hasDevice | hasCard | hasPhase | hasResolves | hasMoney | hasSum | hasAnswer | hasLinked},
 		journal.Refunded: {hasKey | hasContent | hasPayment | hasRRN | hasDevice | hasCard | hasSum | hasMoney | hasReason | hasAnswer | hasNote | hasLinked, 0},
 		journal.Noted: {hasKey | hasPayment | hasCard,
 			hasLinked | hasReason | hasAmount | hasNote | hasContent | hasRRN | hasDevice | hasCurrency | hasATC | hasAnswer},
 		journal.Refused: {hasContent | hasPayment | hasReason, hasRRN | hasDevice | hasSum},
+	},
+	theTokenServices: {
+		journal.Opened:           {hasKey | hasContent | hasAnswer | hasNote, hasCard | hasReason},
+		journal.CardChanged:      {hasKey | hasContent | hasAnswer | hasNote, hasCard | hasReason | hasPayment},
+		journal.ParameterChanged: {hasKey | hasContent | hasAnswer | hasNote | hasPayment, 0},
+		journal.KeysChanged:      {hasNote, hasKey | hasContent | hasAnswer | hasPayment},
+		journal.Refused:          {hasKey | hasContent | hasAnswer, hasPayment | hasNote | hasCard},
+		journal.Answered: {hasKey | hasContent | hasPayment | hasReason | hasCard | hasAnswer | hasSTAN | hasCurrency,
+			hasAmount | hasRRN | hasTerminal | hasNote},
+		journal.Declined: {hasKey | hasContent | hasPayment | hasReason | hasAnswer | hasSTAN | hasCurrency,
+			hasAmount | hasRRN | hasTerminal | hasNote | hasCard},
+		journal.Queued:       {hasKey | hasNote, hasPayment},
+		journal.Acknowledged: {hasLinked, 0},
+	},
+	theCloudElements: {
+		journal.Opened:       {hasCard | hasPayment | hasNote, 0},
+		journal.KeysChanged:  {hasCard | hasPayment | hasNote | hasAnswer, 0},
+		journal.Acknowledged: {hasCard | hasPayment, 0},
+		journal.CardChanged:  {hasCard | hasPayment | hasReason, 0},
+		journal.Noted:        {hasCard | hasPayment | hasReason, 0},
+		journal.Answered:     {hasNote, 0},
+		journal.Refused:      {hasContent | hasPayment | hasReason, hasRRN},
+		journal.Approved:     {hasKey | hasContent | hasReason | hasNote | hasPayment | hasCard | hasATC | hasSum | hasSTAN, hasRRN | hasTerminal},
+		journal.Declined:     {hasKey | hasContent | hasReason | hasNote | hasCurrency | hasSTAN, hasPayment | hasCard | hasATC | hasAmount | hasRRN | hasTerminal},
 	},
 }
 
@@ -163,11 +188,14 @@ func (m *member) shaped(r *journal.Row) bool {
 		m.fault(r, "kind", r.Kind.Term(), glossary.Term{EN: "a kind that the role writes: " + role.EN, ZH: role.ZH + "会写的类型"})
 		return false
 	}
-	if m.isMarker(r) {
+	if m.role < noRole && m.isMarker(r) {
 		s = markerShape
 	}
 	if m.role == theIssuers && r.Key != "" && (r.Kind == journal.Voided || r.Kind == journal.Completed) {
 		s = sequelShape
+	}
+	if m.role == theIssuers && r.Kind == journal.Voided && r.Key == "" && r.Reason != reasonTakesOver {
+		s.may &^= hasNote | hasAnswer
 	}
 	found := has(r)
 	for odd := found &^ (s.must | s.may); odd != 0; odd &= odd - 1 {

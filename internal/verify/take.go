@@ -20,7 +20,19 @@ func (a *auditor) take(m *member, r *journal.Row, j join) {
 	if a.current != nil && a.findings.total != before {
 		a.current.flawed = true
 	}
+	if m.kept != nil {
+		m.followKept(r)
+	}
 	if m.bank != nil {
+		if h := m.bank.touched; h != nil {
+			m.followChip(r, h)
+			m.bank.altered = nil
+		}
+		for _, h := range [...]*holder{m.bank.touched, m.bank.beside} {
+			if h != nil && h.second != nil {
+				h.settleTail() // its money is in it
+			}
+		}
 		m.followCells(r)
 		if m.bank.beside != nil {
 			m.bank.touched, m.bank.beside = m.bank.beside, nil
@@ -32,13 +44,14 @@ func (a *auditor) take(m *member, r *journal.Row, j join) {
 
 func (a *auditor) check(m *member, r *journal.Row, j join) {
 	sound := m.shaped(r)
-	m.marked(r)
-	if r.Currency != 0 {
-		if m.currency == 0 {
-			m.currency = r.Currency
+	if m.role > noRole {
+		if sound {
+			a.tokens(m, r, j)
 		}
-		same(m, r, "currency", r.Currency, m.currency)
+		return
 	}
+	m.marked(r)
+	a.sameCurrency(m, r)
 	if m.role != theIssuers {
 		same(m, r, "business_date", r.BusinessDate, m.dates.of(r.At))
 	}
@@ -55,6 +68,17 @@ func (a *auditor) check(m *member, r *journal.Row, j join) {
 	case theIssuers:
 		a.issue(m, r, j)
 	}
+}
+
+// tokens follows who is asked about tokens. Tokens are paid with in any currency.
+func (a *auditor) tokens(m *member, r *journal.Row, j join) {
+	if m.role == theTokenServices {
+		same(m, r, "business_date", r.BusinessDate, m.dates.of(r.At))
+		a.tokenService(m, r, j)
+	} else {
+		a.cloudElement(m, r, j)
+	}
+	a.settleToken(j.key)
 }
 
 // dates gives business dates of instants; neighbouring instants share one.

@@ -27,6 +27,8 @@ const (
 	verbCardAdvice
 	verbScriptNotice
 	verbSettlement
+	verbPINChange
+	verbPINUnblock
 )
 
 // tillVerb is what a verb is in a till's journal, what its acquirer makes of it, and where it counts in a batch.
@@ -47,7 +49,8 @@ var tillVerbs = map[byte]tillVerb{
 	verbLoadCash: {journal.Requested, businessLoadCash, -1, false}, verbLoadCashVoid: {journal.Requested, businessLoadCashVoid, 1, true},
 	verbUnload: {journal.Requested, businessUnload, 0, false}, verbOfflineRefund: {journal.Advised, businessRefund, -1, true},
 	verbCardAdvice: {journal.Advised, businessLastWord, 0, false}, verbScriptNotice: {journal.ScriptSent, 0, 0, false},
-	verbSettlement: {journal.Cleared, 0, 0, false},
+	verbSettlement: {journal.Cleared, 0, 0, false}, verbPINChange: {journal.Requested, businessPINChange, 0, false},
+	verbPINUnblock: {journal.Requested, businessPINUnblock, 0, false},
 }
 
 // heading is what a till's row says in clear about what it begins: mark, verb, flags, batch and trace number of what it follows. Rows of a till that knew sales

@@ -93,7 +93,7 @@ func (t *transit) uploaded(r *journal.Row) {
 	rest, next := r.Note, uint64(0)
 	for len(rest) > 0 {
 		length := 0
-		if len(rest) > recordLeast {
+		if len(rest) >= recordLeast {
 			length = int(binary.BigEndian.Uint16(rest[recordLengthAt:]))
 		}
 		if length < recordLeast || length > len(rest) || string(rest[:len(recordHead)]) != recordHead {

@@ -31,6 +31,9 @@ const (
 	Switch   = "switch"
 	Acquirer = "acquirer"
 	Till     = "till"
+	// TokenService and CloudSE are who is asked about payments by token; only Dir reads their rows.
+	TokenService = "tsp"
+	CloudSE      = "cloudse"
 )
 
 // Member is one role's journal and what its books say.

@@ -46,7 +46,7 @@ type Zone struct {
 // WorldMember is one member and its journal.
 type WorldMember struct {
 	Journal string `json:"journal"` // name of the file without its ending
-	Role    string `json:"role"`    // Issuer, Switch, Acquirer or Till
+	Role    string `json:"role"`    // Issuer, Switch, Acquirer, Till, TokenService or CloudSE
 	Name    string `json:"name"`    // institution or terminal
 }
 
@@ -54,6 +54,7 @@ type WorldMember struct {
 type MerchantAccount struct {
 	Terminal string         `json:"terminal"`
 	Account  ledger.Account `json:"account"`
+	Currency uint16         `json:"currency,omitempty"` // ISO 4217 number, where it is not that of the network
 }
 
 // ZoneOf describes a calendar.
@@ -170,6 +171,10 @@ func memberOf(journal string) WorldMember {
 		m.Role = Switch
 	case "acquirer":
 		m.Role = Acquirer
+	case "tsp":
+		m.Role = TokenService
+	case "cloudse":
+		m.Role = CloudSE
 	}
 	return m
 }

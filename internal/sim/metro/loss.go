@@ -2,8 +2,11 @@ package metro
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,23 +20,37 @@ type Row struct {
 	Wait *Report `json:"wait"`
 }
 
-// Table runs the city for each part. told is called before each run; it may be nil.
+// Table runs the city for each part, as many runs at a time as there are processors. told is called before each run; it may be nil.
 func Table(ctx context.Context, o Options, parts []float64, told func(run, of int)) ([]Row, error) {
-	var rows []Row
-	for i, part := range parts {
-		row := Row{Bad: part}
-		for k, into := range []**Report{&row.Open, &row.Wait} {
-			if told != nil {
-				told(2*i+k+1, 2*len(parts))
+	rows := make([]Row, len(parts))
+	of := 2 * len(parts)
+	next := make(chan int)
+	errs := make([]error, of)
+	var group sync.WaitGroup
+	for range min(of, runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			for n := range next {
+				run := o
+				run.Bad, run.Wait = parts[n/2], n%2 == 1
+				report, err := Run(ctx, run)
+				if errs[n] = err; run.Wait {
+					rows[n/2].Wait = report
+				} else {
+					rows[n/2].Bad, rows[n/2].Open = run.Bad, report
+				}
 			}
-			o.Bad, o.Wait = part, k == 1
-			report, err := Run(ctx, o)
-			if err != nil {
-				return nil, err
-			}
-			*into = report
+		})
+	}
+	for n := range of {
+		if told != nil && ctx.Err() == nil {
+			told(n+1, of)
 		}
-		rows = append(rows, row)
+		next <- n
+	}
+	close(next)
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return rows, nil
 }
