@@ -197,6 +197,9 @@ func (e *Element) tap(command []byte) ([]byte, error) {
 
 func refuse(sw apdu.SW) apdu.Response { return apdu.Response{SW: sw} }
 
+// Serial is what the element says of itself in INITIALIZE UPDATE.
+func (e *Element) Serial() scp03.Diversification { return e.state.serial }
+
 // Life is the element's state.
 func (e *Element) Life() Life { return e.state.life }
 

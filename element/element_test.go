@@ -17,6 +17,7 @@ import (
 	"tapnet/emv"
 	"tapnet/emv/cps"
 	"tapnet/emv/cryptogram"
+	"tapnet/emv/oda"
 	"tapnet/scp03"
 	"tapnet/sdk/hce/hcetest"
 	"tapnet/tlv"
@@ -217,6 +218,7 @@ func (r *rig) script(i *cardtest.Issued, level scp03.Level) []apdu.Command {
 func issue(t testing.TB, o cardtest.Options, aid emv.AID) *cardtest.Issued {
 	t.Helper()
 	o.Change = func(im *card.Image) {
+		im.Applications[0].Extended.Set(emv.EIODAForOnline)
 		if aid != "" {
 			im.Applications[0].AID = aid
 		}
@@ -253,6 +255,7 @@ type paying struct {
 func (p *paying) Present() apdu.Transceiver { p.field.Present(); return p.field }
 func (p *paying) Remove()                   { p.field.Remove() }
 func (p *paying) AID() emv.AID              { return p.Image.Applications[0].AID }
+func (p *paying) Authorities() *oda.Keys    { return p.CAKeys }
 
 func (p *paying) Verify(icc emv.Data) string {
 	iad, err := emv.ParseIAD(icc.Get(emv.TagIAD))

@@ -21,7 +21,7 @@ func elementUsageRule(u Usage) (rule, bool) {
 	if u == UsageElementMaster {
 		return rule{glossary.Term{EN: "master key of secure elements", ZH: "安全单元主密钥"}, deriveOnly, []Algorithm{AES128, AES256}}, true
 	}
-	return rule{}, false
+	return elementSignRule(u)
 }
 
 // ElementKeys names the keys of one secure element's channel.

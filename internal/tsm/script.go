@@ -25,6 +25,8 @@ const (
 	insInstall              = 0xE6
 	insDelete               = 0xE4
 	insSetStatus            = 0xF0
+	insGetStatus            = 0xF2
+	formatTLV               = 0x02
 	forInstallAndSelectable = 0x0C
 	forPersonalization      = 0x20
 	statusApplications      = 0x40
@@ -32,12 +34,20 @@ const (
 	lockBit                 = 0x80
 	first                   = 0x01
 	tagName                 = 0x4F
+	tagEntry                = 0xE3
+	tagLife                 = 0x9F70
 )
 
-// item is one command of a script, with the status words beside 9000 that are as good.
+// item is one command of a script, with the status words beside 9000 that are as good, and what its answer must say.
 type item struct {
 	command apdu.Command
 	also    []apdu.SW
+	says    func(data []byte) bool // nil: anything
+}
+
+// accepts reports whether an answer lets the script go on.
+func (i *item) accepts(r apdu.Response) bool {
+	return (r.SW == apdu.OK || slices.Contains(i.also, r.SW)) && (i.says == nil || i.says(r.Data))
 }
 
 // script is what a session sends once its channel is open.
@@ -56,15 +66,15 @@ func (s script) digest(challenge scp03.Challenge) [sha256.Size]byte {
 // script makes the commands of a session.
 func (s *Service) script(w *Wallet, se *session, level scp03.Level) (script, error) {
 	aid := emv.AID(se.AID)
-	deletion := item{apdu.Command{CLA: apdu.ClaProprietary, INS: insDelete, Data: named(aid), Le: apdu.MaxLe}, []apdu.SW{apdu.DataNotFound}}
+	deletion := item{apdu.Command{CLA: apdu.ClaProprietary, INS: insDelete, Data: named(aid), Le: apdu.MaxLe}, []apdu.SW{apdu.DataNotFound}, nil}
 	order := item{command: status(statusOrder, first, named(aid))}
 	switch se.Kind {
 	case tsmapi.Default:
 		return script{order}, nil
 	case tsmapi.Lock:
-		return script{{command: status(statusApplications, lockBit, aid.Bytes())}}, nil
+		return setLock(aid, lockBit), nil
 	case tsmapi.Unlock:
-		return script{{command: status(statusApplications, 0, aid.Bytes())}}, nil
+		return setLock(aid, 0), nil
 	case tsmapi.Delete:
 		return script{deletion}, nil
 	}
@@ -81,6 +91,34 @@ func (s *Service) script(w *Wallet, se *session, level scp03.Level) (script, err
 		all = append(all, order)
 	}
 	return all, nil
+}
+
+// setLock locks an application or unlocks it. One that was so already refuses to become so: the session before was torn after it. What the application then
+// says of itself counts.
+func setLock(aid emv.AID, lock byte) script {
+	ask := apdu.Command{CLA: apdu.ClaProprietary, INS: insGetStatus, P1: statusApplications, P2: formatTLV, Data: named(aid), Le: apdu.MaxLe}
+	says := func(data []byte) bool {
+		life, known := lifeOf(data, aid)
+		return known && life&lockBit == lock
+	}
+	return script{{command: status(statusApplications, lock, aid.Bytes()), also: []apdu.SW{apdu.ConditionsNotSatisfied}}, {command: ask, says: says}}
+}
+
+// lifeOf finds an application in the answer to GET STATUS, which may list others whose names begin the same.
+func lifeOf(data []byte, aid emv.AID) (life byte, known bool) {
+	for len(data) > 0 {
+		entry, rest, err := tlv.Next(data)
+		if err != nil {
+			return 0, false
+		}
+		name, _ := tlv.Find(entry.Value, tagName)
+		value, ok := tlv.Find(entry.Value, tagLife)
+		if entry.Tag == tagEntry && emv.AID(name) == aid && ok && len(value) == 1 {
+			return value[0], true
+		}
+		data = rest
+	}
+	return 0, false
 }
 
 func status(p1, p2 byte, data []byte) apdu.Command {
@@ -130,6 +168,10 @@ func (s *Service) storeData(w *Wallet, se *session, level scp03.Level) ([]apdu.C
 	if err != nil {
 		return nil, err
 	}
+	own, err := s.offline(w, se, &token, suite, application)
+	if err != nil {
+		return nil, err
+	}
 	list, err := imprint.Write(application, state, nil)
 	if err != nil {
 		return nil, err
@@ -140,10 +182,10 @@ func (s *Service) storeData(w *Wallet, se *session, level scp03.Level) ([]apdu.C
 	if err != nil {
 		return nil, err
 	}
-	return cps.Commands(slices.Concat(list, cps.List{sealed, values}), cps.Framing{DataBytes: scp03.Room(level), Packed: true})
+	return cps.Commands(slices.Concat(list, cps.List{sealed, values}, own), cps.Framing{DataBytes: scp03.Room(level), Packed: true})
 }
 
-// application is what the chip holds of a token: no records, no purse, no signature. Payments go online.
+// application is what the chip holds of a token that proves nothing offline: no records, no purse. Payments go online.
 func (w *Wallet) application(t *Token, aid emv.AID, suite cryptogram.Suite) (*card.Application, *card.ApplicationState, error) {
 	track2, err := pan.NewTrack2(t.Number, t.Expiry, t.Service, "")
 	if err != nil {

@@ -77,6 +77,8 @@ type state struct {
 	mu       sync.RWMutex
 	elements map[string]*known
 	sessions map[string]string // latest session of an element to its SEID
+	tokens   map[string]string // token to the SEID of its element; it stays when the token is deleted: a token has one life on one element
+	uses     map[string]*uses  // by token; the writer's alone
 }
 
 // MaxElements bounds the service's memory: about a kilobyte for each.
@@ -86,7 +88,7 @@ const MaxElements = 1 << 20
 const maxApplications = 4
 
 func newState() *state {
-	return &state{elements: make(map[string]*known), sessions: make(map[string]string)}
+	return &state{elements: make(map[string]*known), sessions: make(map[string]string), tokens: make(map[string]string), uses: make(map[string]*uses)}
 }
 
 func (s *state) look(seid string) *known {
@@ -107,14 +109,49 @@ func (s *state) count() int {
 	return len(s.elements)
 }
 
-// note is what a row keeps: an element, or a session.
+// taken reports whether a token is, or was, on an element, and which.
+func (s *state) taken(token string) (seid string, taken bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	seid, taken = s.tokens[token]
+	return seid, taken
+}
+
+// application is the state of a token's application, "" when there is none.
+func (s *state) application(token string) tsmapi.State {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if k := s.elements[s.tokens[token]]; k != nil {
+		if at := k.find(token); at >= 0 {
+			return k.applications[at].State
+		}
+	}
+	return ""
+}
+
+// used are the counters of a token; nil when none is used.
+func (s *state) used(token string) *uses { return s.uses[token] }
+
+// note is what a row keeps: an element, a session, or a counter that is used.
 type note struct {
 	Element *tsmapi.Element `json:",omitempty"`
 	Session *session        `json:",omitempty"`
+	Use     *use            `json:",omitempty"`
+}
+
+func noteOf(n note) []byte {
+	b, err := json.Marshal(n)
+	if err != nil {
+		panic("tsm: a note that is no JSON: " + err.Error())
+	}
+	return b
 }
 
 // apply brings the state to where a row leaves it, decided now or replayed.
 func (s *state) apply(r *journal.Row) error {
+	if r.Kind == journal.Declined {
+		return nil // a refused payment uses no counter
+	}
 	var n note
 	if err := json.Unmarshal(r.Note, &n); err != nil {
 		return fmt.Errorf("tsm: row %d: %w", r.Seq, err)
@@ -123,6 +160,15 @@ func (s *state) apply(r *journal.Row) error {
 	defer s.mu.Unlock()
 	if n.Element != nil {
 		s.elements[n.Element.SEID] = &known{element: *n.Element, version: r.Seq}
+		return nil
+	}
+	if n.Use != nil {
+		u := s.uses[n.Use.Token]
+		if u == nil {
+			u = &uses{by: make(map[uint16]paymentHash)}
+			s.uses[n.Use.Token] = u
+		}
+		u.add(n.Use.ATC, n.Use.Hash)
 		return nil
 	}
 	if n.Session == nil || s.elements[n.Session.SEID] == nil {
@@ -137,6 +183,9 @@ func (s *state) apply(r *journal.Row) error {
 		delete(s.sessions, was.session.ID)
 	}
 	s.sessions[n.Session.ID] = n.Session.SEID
+	if n.Session.Kind == tsmapi.Personalize {
+		s.tokens[n.Session.Token] = n.Session.SEID
+	}
 	next.settle()
 	s.elements[n.Session.SEID] = next
 	return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"slices"
 	"strings"
 
 	"tapnet/apdu"
@@ -91,6 +90,9 @@ func (s *Service) begin(f *finding, k *known, c tsmapi.Open) *tsmapi.Refusal {
 	}
 	if !fits(c.Kind, state) {
 		return refusal(tsmapi.WrongState, nil)
+	}
+	if other, taken := s.state.taken(c.Token); c.Kind == tsmapi.Personalize && taken && (other != c.SEID || at < 0) {
+		return refusal(tsmapi.WrongState, nil) // its counters would begin anew under the same keys
 	}
 	if at < 0 {
 		free := false
@@ -284,7 +286,7 @@ func (s *Service) proceed(se *session, w *Wallet, responses []apdu.Response) ([]
 			return nil, &failure{tsmapi.Tampered, responses[i].SW}, nil
 		case err != nil:
 			return nil, nil, err
-		case r.SW != apdu.OK && (out.Place < 0 || !slices.Contains(all[out.Place].also, r.SW)):
+		case out.Place < 0 && r.SW != apdu.OK, out.Place >= 0 && !all[out.Place].accepts(r):
 			return nil, &failure{tsmapi.ElementRefused, r.SW}, nil
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"tapnet/glossary"
 	"tapnet/internal/journal"
 	"tapnet/internal/tsm/tsmapi"
+	"tapnet/iso8583/unionpay"
 )
 
 // Service is the service manager's core. Handle, Replay and Rearm belong to the single writer; Prepare may run anywhere.
@@ -15,6 +16,7 @@ type Service struct {
 	deps    Deps
 	wallets map[string]*Wallet
 	state   *state
+	proofs  proofs
 }
 
 // New makes a service without elements. Its state comes from Replay and from registrations.
@@ -49,6 +51,10 @@ func refusal(r tsmapi.Reason, err error) *tsmapi.Refusal {
 
 // Prepare does what costs time and needs no state of the writer: scripts, cryptograms and codes. It runs in parallel and changes nothing.
 func (s *Service) Prepare(ev *journal.Event) {
+	if m, ok := ev.Message.(*unionpay.TokenRequest); ok {
+		ev.Finding = s.prepareVerify(m)
+		return
+	}
 	switch c := ev.Command.(type) {
 	case tsmapi.Open:
 		ev.Finding = s.prepareOpen(c)
@@ -68,6 +74,10 @@ type finding struct {
 
 // Handle decides one event.
 func (s *Service) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
+	if m, ok := ev.Message.(*unionpay.TokenRequest); ok {
+		s.verify(now, ev, m, step)
+		return
+	}
 	switch c := ev.Command.(type) {
 	case tsmapi.Register:
 		step.Emit(journal.Effect{Reply: s.register(now, c, step)})
@@ -109,10 +119,7 @@ func (s *Service) decide(now time.Time, f *finding, step *journal.Step) any {
 }
 
 func rowOf(kind journal.Kind, n note, reply any) (journal.Row, error) {
-	body, err := json.Marshal(n)
-	if err != nil {
-		return journal.Row{}, err
-	}
+	body := noteOf(n)
 	answer, err := json.Marshal(reply)
 	if err != nil {
 		return journal.Row{}, err
@@ -165,6 +172,9 @@ func (s *Service) inquire(c tsmapi.Inquire) any {
 // Replay rebuilds the state from a committed row.
 func (s *Service) Replay(r *journal.Row) error { return s.state.apply(r) }
 
+// Finish has nothing to do: what a row decides is complete.
+func (s *Service) Finish(*journal.Effect) {}
+
 // Rearm has nothing to tell: a phone asks again by itself.
 func (s *Service) Rearm(time.Time) []journal.Effect { return nil }
 
@@ -177,6 +187,8 @@ func (s *Service) Describe(r *journal.Row) glossary.Term {
 		return glossary.Term{EN: "session with a secure element complete", ZH: "安全单元会话完成"}
 	case r.Kind == journal.ScriptReported:
 		return tsmapi.Reason(r.Reason).Term()
+	case r.Kind == journal.Approved, r.Kind == journal.Declined:
+		return unionpay.TokenReason(r.Reason).Term()
 	case r.Kind == journal.ScriptSent:
 		return glossary.Term{EN: "commands for a secure element", ZH: "已下发安全单元命令"}
 	}

@@ -29,6 +29,7 @@ type Wallet struct {
 	Processing      string        `json:"processing"` // 9F68
 	CVMLimitMinor   int64         `json:"cvm_limit_minor"`
 	Default         bool          `json:"default"` // a new application becomes the first of the directory
+	Offline         bool          `json:"offline"` // applications prove themselves offline, where somebody certifies their keys
 }
 
 // Limits of a profile.

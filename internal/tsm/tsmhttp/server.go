@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"tapnet/internal/problem"
 	"tapnet/internal/tsm/tsmapi"
 )
 
@@ -47,11 +48,8 @@ func OpenAPI() ([]byte, error) {
 
 func build(c Config) (http.Handler, huma.API) {
 	mux := http.NewServeMux()
-	config := huma.DefaultConfig("tapnet trusted service manager", "1")
-	config.Info.Description = "For wallets: secure elements are managed through the phone that holds them. 面向钱包：经由手机管理其安全单元。"
-	config.DocsPath = "" // the document itself is enough: no scripts from elsewhere
-	config.CreateHooks = nil
-	api := humago.New(mux, config)
+	api := humago.New(mux, problem.Config("tapnet trusted service manager",
+		"For wallets: secure elements are managed through the phone that holds them. 面向钱包：经由手机管理其安全单元。"))
 	(&server{config: c}).operations(api)
 	return http.MaxBytesHandler(mux, maxBody), api
 }
@@ -123,7 +121,7 @@ func (s *server) step(ctx context.Context, in *stepping) (*progress, error) {
 	for _, text := range in.Body.Answers {
 		b, err := hex.DecodeString(text)
 		if err != nil {
-			return nil, problem(&tsmapi.Refusal{Reason: tsmapi.Malformed})
+			return nil, refusal(&tsmapi.Refusal{Reason: tsmapi.Malformed})
 		}
 		command.Answers = append(command.Answers, b)
 	}
@@ -148,11 +146,11 @@ func ask[T any](ctx context.Context, s *server, command any) (T, error) {
 			break
 		}
 	}
-	return none, problem(err)
+	return none, refusal(err)
 }
 
-// problem turns what the service says into a status. What else goes wrong inside is nobody's business outside.
-func problem(err error) error {
+// refusal turns what the service says into a status. What else goes wrong inside is nobody's business outside.
+func refusal(err error) error {
 	var refused *tsmapi.Refusal
 	if !errors.As(err, &refused) {
 		return huma.Error503ServiceUnavailable("the service cannot answer now / 服务暂不可用")
