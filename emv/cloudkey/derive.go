@@ -42,6 +42,7 @@ const (
 	labelBind     = "QCK1-BIND"
 	labelMask     = "QCK1-MASK"
 	labelTag      = "QCK1-DT"
+	labelRemote   = "QCK1-RT" // of a payment without a reader: the merchant is covered too
 	labelTagKey   = "DT"
 	labelBlob     = "QCK1-BLOB"
 	labelBatch    = "QCK1-BATCH"

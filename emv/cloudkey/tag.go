@@ -154,11 +154,17 @@ type TagInput struct {
 	Currency            [2]byte // as 5F2A
 	Evidence
 	Cryptogram [8]byte
+	// Merchant is that of field 42 when the payment is made without a reader, in an application or a browser; "" at a reader. It stands under a label of its
+	// own, so that no tag of one kind is good for the other.
+	Merchant string
 }
+
+// MaxMerchantBytes bounds the merchant of a TagInput: field 42 [ISO 8583:1987].
+const MaxMerchantBytes = 15
 
 const (
 	tagInputBytes   = 2 + 4 + 6 + 2 + 3 + 4 + 8
-	tagMessageBytes = 2 + len(labelTag) + 2 + MaxRefBytes + tagInputBytes
+	tagMessageBytes = 2 + len(labelTag) + 2 + MaxRefBytes + 2 + MaxMerchantBytes + tagInputBytes
 	shaBlockBytes   = 64
 	innerPad        = 0x36
 	outerPad        = 0x5C
@@ -167,13 +173,20 @@ const (
 // DeviceTag computes DT with the key of the counter. The token is a valid reference. It does not allocate: a phone computes it while the
 // reader waits.
 func DeviceTag(key Secret, token string, in TagInput) (tag [TagBytes]byte) {
-	if len(token) > MaxRefBytes {
-		panic("cloudkey: reference was checked")
+	if len(token) > MaxRefBytes || len(in.Merchant) > MaxMerchantBytes {
+		panic("cloudkey: reference and merchant were checked")
 	}
 	var buffer [shaBlockBytes + tagMessageBytes]byte // HMAC-SHA256 by hand [RFC 2104]: the inner hash over one buffer on the stack
 	pad(buffer[:shaBlockBytes], &key, innerPad)
-	message := appendText(buffer[:shaBlockBytes], labelTag)
+	label := labelTag
+	if in.Merchant != "" {
+		label = labelRemote
+	}
+	message := appendText(buffer[:shaBlockBytes], label)
 	message = appendText(message, token)
+	if in.Merchant != "" {
+		message = appendText(message, in.Merchant)
+	}
 	message = binary.BigEndian.AppendUint16(message, in.ATC)
 	message = append(message, in.UnpredictableNumber[:]...)
 	message = append(message, in.Amount[:]...)

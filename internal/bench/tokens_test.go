@@ -24,3 +24,17 @@ func TestTokenMethods(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkTokenMethods is the cost of a token number by each method.
+func BenchmarkTokenMethods(b *testing.B) { benchmarkWork(b, tokenMethods) }
+
+// BenchmarkCloud is the key batch and the verification of a tap.
+func BenchmarkCloud(b *testing.B) {
+	benchmarkWork(b, func() ([]work, *error, error) {
+		w, err := newCloudWork()
+		if err != nil {
+			return nil, nil, err
+		}
+		return w.steps()
+	})
+}

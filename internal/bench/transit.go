@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -235,22 +236,15 @@ func Transit(ctx context.Context, o Options, riders int) (found Ridden, err erro
 		return found, fmt.Errorf("bench: make a city: %w", err)
 	}
 	path := filepath.Join(dir, "transit.db")
+	// An office is nearly all long-lived state: half of it again, not all, is room enough for what comes and goes.
+	defer debug.SetGCPercent(debug.SetGCPercent(transitGarbage))
 	manual := clock.NewManual(city.morning.Add(20 * time.Hour))
-	office, books, err := city.open(ctx, path, manual)
+	found.Riders = riders
+	digest, err := city.day(ctx, path, manual, &found)
 	if err != nil {
 		return found, err
 	}
-	found.Riders = riders
-	if err := city.ingest(ctx, office, books, riders, &found); err != nil {
-		return found, errors.Join(err, books.stop())
-	}
-	if err := city.closeDay(ctx, books, manual, &found); err != nil {
-		return found, errors.Join(err, books.stop())
-	}
-	digest := office.Digest()
-	if err := books.stop(); err != nil {
-		return found, err
-	}
+	debug.FreeOSMemory() // the office that has stopped is no part of the one that starts
 	start := time.Now()
 	again, reopened, err := city.open(ctx, path, manual)
 	if err != nil {
@@ -259,6 +253,24 @@ func Transit(ctx context.Context, o Options, riders int) (found Ridden, err erro
 	found.ReplaySeconds = time.Since(start).Seconds()
 	found.SameAfterReplay = again.Digest() == digest
 	return found, errors.Join(again.Audit(), reopened.stop())
+}
+
+// transitGarbage is how much garbage may wait, in per cent of what is alive.
+const transitGarbage = 50
+
+// day hands a day's taps in, closes it and stops, and gives the digest of the state.
+func (c *transitCity) day(ctx context.Context, path string, manual *clock.Manual, found *Ridden) (digest [32]byte, err error) {
+	office, books, err := c.open(ctx, path, manual)
+	if err != nil {
+		return digest, err
+	}
+	if err = c.ingest(ctx, office, books, found.Riders, found); err == nil {
+		err = c.closeDay(ctx, books, manual, found)
+	}
+	if err == nil {
+		digest = office.Digest()
+	}
+	return digest, errors.Join(err, books.stop())
 }
 
 // open starts an office on a journal.

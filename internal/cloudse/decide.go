@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"tapnet/emv"
 	"tapnet/emv/cloudkey"
 	"tapnet/internal/cloudse/cloudseapi"
 	"tapnet/iso8583/unionpay"
@@ -47,6 +46,8 @@ func (s *Service) decide(p *payment) outcome {
 			out.cause = cloudseapi.CausePassword
 		}
 		return out
+	case !p.f.result.Device && p.f.chip.remote.present:
+		return outcome{reason: unionpay.CredentialMerchant}
 	case !p.f.result.Device:
 		// A right key off its device: nothing a phone or a terminal does by mistake.
 		return outcome{reason: unionpay.CredentialDeviceTag, cause: cloudseapi.CauseDevice}
@@ -78,7 +79,9 @@ func (s *Service) admit(p *payment) unionpay.TokenReason {
 	switch {
 	case !f.chip.present:
 		return unionpay.TokenNoCryptogram
-	case !f.chip.agrees || !p.m.EntryMode.Contactless():
+	case f.chip.remote.present && !f.chip.agrees:
+		return f.chip.remote.disagrees()
+	case !f.chip.agrees || !p.m.EntryMode.Contactless() && !f.chip.remote.present:
 		return unionpay.CredentialEvidence
 	case !t.speaks(&f.chip.iad) || sequenceOf(p.m.CardSequence) != t.sequence:
 		return unionpay.CredentialUnknown
@@ -111,7 +114,7 @@ func (s *Service) classFits(p *payment) unionpay.TokenReason {
 	if class.CVM() {
 		return 0
 	}
-	if !p.home || p.minor > p.limits(s).OpenTapMinor || slices.Contains(s.policy.CVMCategories, p.m.MerchantType) {
+	if p.f.chip.remote.present || !p.home || p.minor > p.limits(s).OpenTapMinor || slices.Contains(s.policy.CVMCategories, p.m.MerchantType) {
 		return unionpay.CredentialNeedsCVM
 	}
 	return 0
@@ -124,7 +127,7 @@ func (s *Service) judge(p *payment) unionpay.TokenReason {
 	e, l := &p.f.chip.iad, p.limits(s)
 	latency := time.Duration(e.Latency) * cloudkey.LatencyUnitMillis * time.Millisecond
 	switch {
-	case e.CVM == cloudkey.CVMTypeNone && p.f.chip.hasCTQ && p.f.chip.ctq.Has(emv.CTQCDCVM):
+	case e.CVM == cloudkey.CVMTypeNone && p.f.chip.claimed:
 		return unionpay.CredentialEvidence // the terminal was told of a verification that did not happen
 	case s.policy.MaxLatency > 0 && latency > s.policy.MaxLatency:
 		return unionpay.CredentialEvidence

@@ -1,6 +1,7 @@
 package cloudse
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -118,16 +119,25 @@ func TestDescribe(t *testing.T) {
 	p.refresh()
 	r.refusedWith(thief.request(), cloudseapi.Copied)
 	must[cloudseapi.Done](r, cloudseapi.AlarmHandled{Key: r.alarms[0].Key})
-	seen := map[string]bool{}
+	seen, details := map[string]bool{}, []string(nil)
 	if err := r.store.Load(t.Context(), 0, func(row *journal.Row) error {
 		term := r.service.Describe(row)
 		if term.EN == "" || term.ZH == "" || term == row.Kind.Term() {
 			t.Errorf("row %d, %s: %q %q", row.Seq, row.Kind, term.EN, term.ZH)
 		}
 		seen[term.EN] = true
+		for _, said := range r.service.Details(row) {
+			if said.EN == "" || said.ZH == "" || said.EN == said.ZH {
+				t.Errorf("row %d, %s: %q %q", row.Seq, row.Kind, said.EN, said.ZH)
+			}
+			details = append(details, said.EN)
+		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+	if all := strings.Join(details, "; "); !strings.Contains(all, "keys stopped: ") || !strings.Contains(all, "today CNY 1.00 of CNY ") {
+		t.Errorf("details: %s", all)
 	}
 	if len(seen) < 9 {
 		t.Errorf("%d kinds of rows: %v", len(seen), seen)

@@ -51,8 +51,8 @@ type chip struct {
 	atc     uint16
 	iad     cloudkey.IAD
 	input   cloudkey.TagInput
-	ctq     emv.CTQ
-	hasCTQ  bool
+	claimed bool // the terminal says that the phone has verified its holder
+	remote  remote
 }
 
 // prepareVerify reads the chip's data and lets the security module verify what can be verified.
@@ -137,12 +137,10 @@ func readChip(m *unionpay.TokenRequest) chip {
 	c.present, c.iad, c.atc = true, iad, binary.BigEndian.Uint16(counter)
 	c.input = cloudkey.TagInput{ATC: c.atc, UnpredictableNumber: [4]byte(un), Amount: [6]byte(amount), Currency: [2]byte(currency), Evidence: iad.Evidence,
 		Cryptogram: [8]byte(ac)}
-	if ctq, ok := m.ICC.Value(emv.TagCTQ); ok {
-		c.ctq, err = emv.ParseCTQ(ctq)
-		c.hasCTQ = err == nil
-	}
+	c.claimed = claimsVerification(m.ICC)
 	want, err := m.Amount.BCD()
 	c.agrees = err == nil && want == c.input.Amount && numberBCD(currency) == m.Amount.Currency().Number()
+	c.readRemote(m)
 	return c
 }
 
@@ -169,4 +167,17 @@ func hashPayment(m *unionpay.TokenRequest, c *chip) paymentHash {
 	b = appendText(b, strconv.FormatUint(uint64(m.STAN), 10))
 	sum := sha256.Sum256(b)
 	return paymentHash(sum[:len(paymentHash{})])
+}
+
+// claimsVerification: the qualifiers that a reader has passed on say so, or what it made of them, which is all that field 55 of a till carries. A phone takes
+// no PIN from a terminal, so an offline PIN that was right is the device's verification, by its other name [REF 2.7].
+func claimsVerification(icc emv.Data) bool {
+	if b, ok := icc.Value(emv.TagCTQ); ok {
+		if ctq, err := emv.ParseCTQ(b); err == nil && ctq.Has(emv.CTQCDCVM) {
+			return true
+		}
+	}
+	b, _ := icc.Value(emv.TagCVMResults)
+	results, err := emv.ParseCVMResults(b)
+	return err == nil && results.Code() == emv.CVMPlaintextPIN && results.Result() == emv.CVMResultSuccessful
 }

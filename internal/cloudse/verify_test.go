@@ -73,6 +73,15 @@ func TestRefusals(t *testing.T) {
 		"above the limit of a tap":  {tap{minor: 500_001}, unionpay.CredentialTapLimit},
 		"abroad, above that limit":  {tap{minor: 450_000, change: func(m *unionpay.TokenRequest) { m.Country = "840" }}, unionpay.TokenVerified},
 		"CDCVM claimed, none given": {tap{minor: 100, open: true, change: func(m *unionpay.TokenRequest) { m.ICC.Set(emv.TagCTQ, []byte{0, 0x80}) }}, unionpay.CredentialEvidence},
+		"results claim it": {tap{minor: 100, open: true, change: func(m *unionpay.TokenRequest) {
+			m.ICC.Set(emv.TagCVMResults, []byte{1, 0, 2})
+		}}, unionpay.CredentialEvidence},
+		"results of a signature": {tap{minor: 100, open: true, change: func(m *unionpay.TokenRequest) {
+			m.ICC.Set(emv.TagCVMResults, []byte{0x1E, 0, 0})
+		}}, unionpay.TokenVerified},
+		"no results worth the name": {tap{minor: 100, open: true, change: func(m *unionpay.TokenRequest) {
+			m.ICC.Set(emv.TagCVMResults, []byte{1, 0})
+		}}, unionpay.TokenVerified},
 	} {
 		r := newRig(t, nil)
 		p := r.enrol(options{}).refresh()

@@ -118,6 +118,7 @@ func (s *Switch) route(n pan.Number) string {
 type Finding struct {
 	to     string
 	pin    *pinblock.Block
+	newPIN *pinblock.Block       // of a PIN change
 	refuse unionpay.ResponseCode // set when the message cannot be forwarded
 	sealed []byte
 	// question is what the token service is asked first, when the number is a token.
@@ -179,8 +180,11 @@ func (s *Switch) prepareRequest(from string, m *unionpay.FinancialRequest) *Find
 	if f.pin, f.refuse = s.translate(from, f.to, m.PINBlock, m.PAN); f.refuse != "" {
 		return f
 	}
+	if f.newPIN, f.refuse = s.translate(from, f.to, m.NewPIN, m.PAN); f.refuse != "" {
+		return f
+	}
 	kept := *m
-	kept.PINBlock = nil // a PIN is never stored, not even enciphered
+	kept.PINBlock, kept.NewPIN = nil, nil // a PIN is never stored, not even enciphered
 	if f.sealed = s.envelope.Seal(&kept); f.sealed == nil {
 		f.refuse = unionpay.SystemFault
 	}
@@ -270,7 +274,7 @@ func (s *Switch) request(now time.Time, ev *journal.Event, m *unionpay.Financial
 	}
 	s.append(step, now, row)
 	p, _ := s.state.payments.Get(key)
-	s.forward(m, p, finding.pin, step)
+	s.forward(m, p, finding, step)
 	if !persists(m) {
 		step.Emit(delivery.Await(key, s.deps.AnswerWithin))
 	}
@@ -291,17 +295,17 @@ func persists(m *unionpay.FinancialRequest) bool {
 	return m.Advice || m.Info.MessageType == unionpay.KindOfflineUpload
 }
 
-// forward sends a request on to the issuer and remembers it, without its PIN, for the answer. Sent again later it is the same message: it keeps the business
+// forward sends a request on to the issuer and remembers it, without its PINs, for the answer. Sent again later it is the same message: it keeps the business
 // date under which it went out first.
-func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, pin *pinblock.Block, step *journal.Step) {
+func (s *Switch) forward(m *unionpay.FinancialRequest, p *payment, f *Finding, step *journal.Step) {
 	if s.isToken(m.PAN) {
 		s.forwardAgain(m, p, step)
 		return
 	}
 	forward := *m
-	forward.PINBlock, forward.Receiver, forward.SettlementDate = pin, p.to, monthDay(p.date)
+	forward.PINBlock, forward.NewPIN, forward.Receiver, forward.SettlementDate = f.pin, f.newPIN, p.to, monthDay(p.date)
 	kept := forward
-	kept.PINBlock = nil
+	kept.PINBlock, kept.NewPIN = nil, nil
 	p.request = &kept
 	step.Emit(journal.Effect{To: p.to, Message: &forward})
 }
@@ -315,7 +319,7 @@ func (s *Switch) repeat(ev *journal.Event, m *unionpay.FinancialRequest, first *
 	case first.content != content:
 		answer = unionpay.Answer{Response: unionpay.DuplicateTransmission}
 	case first.status == pending && persists(m):
-		s.forward(m, first, nil, step)
+		s.forward(m, first, &Finding{}, step)
 		return
 	case first.status == pending:
 		return

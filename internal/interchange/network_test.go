@@ -12,6 +12,7 @@ import (
 	"tapnet/internal/journal"
 	"tapnet/internal/networktest"
 	"tapnet/iso8583/unionpay"
+	"tapnet/money"
 	"tapnet/pan"
 	"tapnet/pinblock"
 )
@@ -154,6 +155,45 @@ func TestThePINIsTranslatedAndNeverKept(t *testing.T) {
 	w.forwarded(silent)
 	w.Advance(time.Minute)
 	w.NoSecrets([]pan.Number{m.PAN}, m.PINBlock, want, silent.PINBlock, networktest.EncipherPIN(t, w.hsm, lantern, "135790", m.PAN))
+}
+
+func TestBothPINsOfAChangeAreTranslatedAndNeitherIsKept(t *testing.T) {
+	w := newWorld(t)
+	var secrets []*pinblock.Block
+	change := func(next string) *unionpay.FinancialRequest {
+		m := w.request(1)
+		m.Amount, m.Processing, m.Info.MessageType = money.New(0, money.CNY), unionpay.ProcessingPINChange, unionpay.KindPINChange
+		m.EntryMode = unionpay.NewEntryMode(unionpay.EntryContact, true)
+		m.PINBlock = networktest.EncipherPIN(t, w.hsm, acquirer, "246810", m.PAN)
+		m.NewPIN = networktest.EncipherPIN(t, w.hsm, acquirer, next, m.PAN)
+		secrets = append(secrets, m.PINBlock, m.NewPIN)
+		return m
+	}
+	m := change("864209")
+	onward := w.forwarded(m)
+	for block, digits := range map[*pinblock.Block]string{onward.PINBlock: "246810", onward.NewPIN: "864209"} {
+		want := networktest.EncipherPIN(t, w.hsm, lantern, digits, m.PAN)
+		if block == nil || block.Reveal() != want.Reveal() {
+			t.Errorf("%s did not arrive under the issuer's key", digits)
+		}
+		secrets = append(secrets, want)
+	}
+	w.forwarded(change("135790"))
+	for _, sent := range w.Advance(time.Minute) {
+		if p := unionpay.PaymentOf(sent.Message); p.NewPIN != nil || p.PINBlock != nil {
+			t.Errorf("%s with a PIN", sent.Message.Type())
+		}
+	}
+	w.NoSecrets([]pan.Number{m.PAN}, secrets...)
+	garbage := change("135790")
+	block, err := pinblock.FromBytes([]byte("garbage!"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbage.NewPIN = &block
+	if got := code(w.Answer(acquirer, garbage)); got != unionpay.PINFormatError {
+		t.Errorf("an unreadable new PIN is answered %s", got)
+	}
 }
 
 func TestARepeatGetsTheFirstAnswerByteForByte(t *testing.T) {

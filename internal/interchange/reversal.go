@@ -13,7 +13,7 @@ import (
 // switch (set by the caller), which makes its key differ from a reversal by the acquirer. It carries no PIN and no track [REF 6.1].
 func reversalOf(m *unionpay.FinancialRequest) *unionpay.ReversalRequest {
 	p := m.Payment
-	p.PINBlock, p.PINCapture, p.Security, p.Track2, p.Track3, p.Response = nil, "", "", pan.Track2{}, unionpay.Track3{}, unionpay.ReasonTimeout
+	p.PINBlock, p.NewPIN, p.PINCapture, p.Security, p.Track2, p.Track3, p.Response = nil, nil, "", "", pan.Track2{}, unionpay.Track3{}, unionpay.ReasonTimeout
 	p.Original = &unionpay.Original{Type: m.Type(), STAN: m.STAN, TransmissionTime: m.TransmissionTime, Acquirer: m.Acquirer, Forwarder: m.Forwarder}
 	return &unionpay.ReversalRequest{Payment: p}
 }

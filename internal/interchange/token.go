@@ -80,8 +80,8 @@ func mapsOnly(m *unionpay.FinancialRequest) bool { return m.Original != nil || p
 // prepareToken translates the PIN into the token service's zone, where it stays bound to the token, and makes the question.
 func (s *Switch) prepareToken(from string, m *unionpay.FinancialRequest) *Finding {
 	f := &Finding{to: s.deps.Tokens.Service}
-	if m.Additional != "" {
-		f.refuse = unionpay.NotPermittedToCard // field 48 is taken
+	if _, sound := resolution(m.Additional); !sound || m.NewPIN != nil {
+		f.refuse = unionpay.NotPermittedToCard // a phone has no PIN of its own
 		return f
 	}
 	kept := *m
@@ -120,8 +120,22 @@ func (s *Switch) ask(m *unionpay.FinancialRequest) *unionpay.TokenRequest {
 	}
 	p := m.Payment
 	p.PINBlock, p.Track2, p.Track3, p.Info, p.Receiver = nil, pan.Track2{}, unionpay.Track3{}, unionpay.Info{}, s.deps.Tokens.Service
-	p.Additional = operation(unionpay.OperationResolve)
+	p.Additional, _ = resolution(m.Additional)
 	return &unionpay.TokenRequest{Payment: p}
+}
+
+// resolution is the question, with what the acquirer says of where the token comes from: whose wallet or shop, on which device. The token service compares it
+// with the token's domain. false is field 48 of a token's request that says anything else: that is for the switch and the token service to say.
+func resolution(said unionpay.Opaque) (unionpay.Opaque, bool) {
+	if said == "" {
+		return operation(unionpay.OperationResolve), true
+	}
+	d, err := unionpay.ParseTokenData(said)
+	if err != nil {
+		return "", false
+	}
+	claim, err := unionpay.TokenData{Operation: unionpay.OperationResolve, Requestor: d.Requestor, Device: d.Device}.Opaque()
+	return claim, err == nil && claim == said
 }
 
 // mapping asks for the card behind a token and nothing else. The switch is the forwarder, so that the key is not that of the payment's own question; a payment

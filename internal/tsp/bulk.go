@@ -11,7 +11,8 @@ import (
 )
 
 // Bulk makes a vault as it is after years, without the years: the cells of made-up tokens, each of a card and a device of its own, in the last of the
-// service's ranges. It is for measurements.
+// service's ranges. The cells of cards and devices are left out: nobody looks at them to resolve a token. It is for measurements. Name and Add
+// may run anywhere.
 type Bulk struct {
 	core  *TSP
 	key   hsm.DataKey
@@ -39,6 +40,15 @@ func (b *Bulk) number(prefix string, n uint64) (pan.Number, error) {
 	return pan.CompleteLuhn(fmt.Sprintf("%s%0*d", prefix, bulkDigits, n))
 }
 
+// Name is the name under which the n-th token is found.
+func (b *Bulk) Name(n uint64) ([16]byte, error) {
+	token, err := b.Token(n)
+	if err != nil {
+		return [16]byte{}, err
+	}
+	return b.core.deps.Vault.PANFingerprint(b.core.deps.Keys.Fingerprint, token)
+}
+
 // Settings adds the cells that say how many there are; they come last.
 func (b *Bulk) Settings(back *journal.Back, count uint64) {
 	q := &Requestor{Number: 1, ID: b.core.deps.Code + "00000001", Entity: "made up", Certificate: "made-up", UseCases: 0xF,
@@ -51,8 +61,8 @@ func (b *Bulk) Settings(back *journal.Back, count uint64) {
 	back.Watermark = 1
 }
 
-// Add adds the cells of the n-th token.
-func (b *Bulk) Add(back *journal.Back, n uint64, now time.Time) error {
+// Add adds the cell of the n-th token, whose record has that number: any, each once.
+func (b *Bulk) Add(back *journal.Back, n, record uint64, now time.Time) error {
 	s := b.core
 	card, err := b.number(b.given.IssuerPrefix, n)
 	if err != nil {
@@ -62,29 +72,24 @@ func (b *Bulk) Add(back *journal.Back, n uint64, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	c := &Card{Number: n, Tenant: b.given.Issuer, Epoch: b.key.Epoch, Expiry: "4912", Last4: card.Last4(), State: cardOpen, PAR: n, Tokens: []uint64{n}}
 	t := &Token{
-		Number: n, Masked: token.Masked(), Card: n, Device: n, Requestor: 1, Storage: b.given.Storage, Method: b.given.Method, Expiry: "4912", State: Active,
-		IDV: idvBankApp, Created: now.Unix(), Activated: now.Unix(),
+		Number: record, Masked: token.Masked(), Card: record, Device: record, Requestor: 1, Storage: b.given.Storage, Method: b.given.Method, Expiry: "4912",
+		State: Active, IDV: idvBankApp, Created: now.Unix(), Activated: now.Unix(), Used: s.deps.Calendar.BusinessDate(now), Reference: fmt.Sprint("phone-", n),
+		Account: &Account{Tenant: b.given.Issuer, Epoch: b.key.Epoch, Expiry: "4912", PAR: record},
 	}
-	if c.Name, err = s.deps.Vault.PANFingerprint(s.deps.Keys.Fingerprint, card); err != nil {
+	if t.Account.Name, err = s.deps.Vault.PANFingerprint(s.deps.Keys.Fingerprint, card); err != nil {
 		return err
 	}
 	if t.Name, err = s.deps.Vault.PANFingerprint(s.deps.Keys.Fingerprint, token); err != nil {
 		return err
 	}
-	if c.Sealed, err = s.deps.Numbers.SealNumber(b.key, c.Name, card); err != nil {
+	if t.Account.Sealed, err = s.deps.Numbers.SealNumber(b.key, t.Account.Name, card); err != nil {
 		return err
 	}
 	if t.Sealed, err = s.deps.Vault.SealPAN(s.deps.Keys.TokenSeal, token); err != nil {
 		return err
 	}
-	t.Reference, t.Account = fmt.Sprint("phone-", n), c.account()
-	d := &Device{Number: n, Reference: t.Reference, Requestor: 1, Hardware: true, Tokens: []uint64{n}, Default: n}
-	d.Name = deviceName(s.deps.Code+"00000001", d.Reference)
-	for _, r := range []record{c, d, t} {
-		cell := back.Add(r.cell(), r.name(), 1)
-		cell.Data = r.append(cell.Data)
-	}
+	cell := back.Add(t.cell(), t.name(), 1)
+	cell.Data = t.append(cell.Data)
 	return nil
 }

@@ -249,14 +249,16 @@ func parseRecord(cell int64, b []byte) (record, error) {
 	switch {
 	case cell == settingsCell:
 		out = r.settings()
-	case cell&(1<<kindBits-1) == kindRequestor:
+	case isHistory(cell):
+		out = r.history(uint64(cell - historyBase))
+	case kindOf(cell) == kindRequestor:
 		out = r.requestor(number)
-	case cell&(1<<kindBits-1) == kindCard:
+	case kindOf(cell) == kindCard:
 		out = &Card{
 			Number: number, Name: r.fixed(), Sealed: r.bytes(), Tenant: r.text(), Epoch: uint32(r.upTo(math.MaxUint32)), Expiry: r.text(), Sequence: r.text(),
 			Last4: r.text(), State: cardState(r.octet()), PAR: r.upTo(maxRecords), Successor: r.upTo(maxRecords), Tokens: r.numbers(),
 		}
-	case cell&(1<<kindBits-1) == kindDevice:
+	case kindOf(cell) == kindDevice:
 		out = &Device{
 			Number: number, Name: r.fixed(), Reference: r.text(), Requestor: r.upTo(maxRecords), Owner: r.text(), Hardware: r.flag(),
 			SIM: int64(r.upTo(math.MaxInt64)), Lost: r.flag(), Tokens: r.numbers(), Default: r.upTo(maxRecords),

@@ -1,9 +1,11 @@
 package tsp
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"tapnet/internal/hsm"
@@ -98,6 +100,7 @@ type outcome struct {
 	problem *tspapi.Problem
 	kind    journal.Kind
 	event   Event
+	reason  string // in the history, instead of the command's own
 	records []record
 	token   *Token
 	sealed  []byte // token number for the reply
@@ -230,8 +233,16 @@ func (s *TSP) record(now time.Time, c *Command, f *commandFinding, o *outcome, s
 	if err != nil {
 		panic("tsp: a reply that is no JSON: " + err.Error())
 	}
+	happened, err := s.histories(o.records, lived{
+		Row: step.NextSeq(), At: now.Unix(), Event: o.event, Actor: actor(c.Caller.Role), Who: c.Caller.ID, Reason: cmp.Or(o.reason, c.because()),
+	})
+	if err != nil {
+		step.Emit(journal.Effect{Reply: unavailable()})
+		return
+	}
 	row := journal.Row{
-		Kind: o.kind, Key: f.key, Content: f.content, Reason: uint16(o.event), Answer: body, Note: appendRecords(nil, o.records), Payment: c.Token,
+		Kind: o.kind, Key: f.key, Content: f.content, Reason: uint16(o.event), Answer: body,
+		Note: appendRecords(nil, slices.Concat(o.records, happened)), Payment: c.Token,
 	}
 	refused, isProblem := o.reply.(*tspapi.Problem)
 	if isProblem {

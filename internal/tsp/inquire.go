@@ -77,6 +77,8 @@ func (s *TSP) read(c *Command, f *commandFinding) error {
 		}
 	case *AccountReference:
 		return s.readAccount(c, f)
+	case *History:
+		return s.readHistory(c, f)
 	case *List:
 		return s.list(c, b, f)
 	}

@@ -92,16 +92,20 @@ const (
 	EventResumeLast                    // the last one leaves
 	EventDelete                        // by anybody who may
 	EventRelink                        // the card was replaced
+	EventFound                         // the lost device is back, and the holder is verified
+
+	eventEnd = EventFound
 )
 
 var eventNames = [...]string{
 	EventDecideGreen: "decided green", EventDecideYellow: "decided yellow", EventActivate: "activated", EventSuspend: "suspended", EventResume: "resumed",
 	EventResumeLast: "resumed, the last", EventDelete: "deleted", EventRelink: "re-linked",
+	EventFound: "found, the holder verified",
 }
 
 // String is a short fixed name.
 func (e Event) String() string {
-	if e < EventDecideGreen || e > EventRelink {
+	if e < EventDecideGreen || e > eventEnd {
 		return "unknown"
 	}
 	return eventNames[e]
@@ -111,11 +115,12 @@ var eventTerms = [...]glossary.Term{
 	EventDecideGreen: {EN: "given out", ZH: "已发放"}, EventDecideYellow: {EN: "given out, its holder is to be verified", ZH: "已发放，待验证持卡人"},
 	EventActivate: {EN: "activated", ZH: "已激活"}, EventSuspend: {EN: "suspended", ZH: "已暂停"}, EventResume: {EN: "resumed", ZH: "已恢复"},
 	EventResumeLast: {EN: "resumed", ZH: "已恢复"}, EventDelete: {EN: "deleted", ZH: "已删除"}, EventRelink: {EN: "re-linked to another card", ZH: "已换卡"},
+	EventFound: {EN: "resumed on a device that was found, its holder verified", ZH: "设备已找回，持卡人已验证，令牌已恢复"},
 }
 
 // Term names the event in both languages.
 func (e Event) Term() glossary.Term {
-	if e < EventDecideGreen || e > EventRelink {
+	if e < EventDecideGreen || e > eventEnd {
 		return glossary.Term{EN: "changed", ZH: "已变更"}
 	}
 	return eventTerms[e]
@@ -138,6 +143,7 @@ var transitions = [...]transition{
 	{Inactive, EventResume, Inactive},
 	{Inactive, EventResumeLast, Inactive},
 	{Inactive, EventRelink, Inactive},
+	{Inactive, EventFound, Active},
 	{Inactive, EventDelete, Deactivated},
 	{Active, EventSuspend, Suspended},
 	{Active, EventRelink, Active},
@@ -146,6 +152,7 @@ var transitions = [...]transition{
 	{Suspended, EventSuspend, Suspended},
 	{Suspended, EventResume, Suspended},
 	{Suspended, EventResumeLast, Active},
+	{Suspended, EventFound, Active},
 	{Suspended, EventRelink, Suspended},
 	{Suspended, EventDelete, Deactivated},
 }
@@ -198,6 +205,8 @@ func (t *Token) move(e Event, who Suspenders) bool {
 		if suspenders &^= who; suspenders == 0 {
 			e = EventResumeLast
 		}
+	case EventFound:
+		suspenders &^= ByDeviceLost
 	case EventDelete:
 		suspenders = 0
 	}
@@ -205,7 +214,7 @@ func (t *Token) move(e Event, who Suspenders) bool {
 	if !ok {
 		return false
 	}
-	if to == Active && suspenders != 0 { // suspended before it was activated
+	if to == Active && suspenders != 0 { // suspended before it was activated, or by others too
 		to = Suspended
 	}
 	t.State, t.Suspenders = to, suspenders

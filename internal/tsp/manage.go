@@ -64,7 +64,7 @@ func (s *TSP) challenge(now time.Time, c *Command, b *tspapi.Challenge, f *comma
 }
 
 // activate takes a one-time code.
-func (s *TSP) activate(now time.Time, c *Command, _ *tspapi.Activate, f *commandFinding) outcome {
+func (s *TSP) activate(now time.Time, c *Command, b *tspapi.Activate, f *commandFinding) outcome {
 	t, card, d, p := s.own(c, f)
 	if p != nil {
 		return outcome{problem: p}
@@ -83,7 +83,10 @@ func (s *TSP) activate(now time.Time, c *Command, _ *tspapi.Activate, f *command
 		next.Challenge.Tries--
 		// A wrong code costs a try, durably: the refusal is an outcome of its own.
 		wrong := refusal(422, "code", "wrong code, %d tries left", next.Challenge.Tries)
-		return outcome{kind: journal.CardChanged, records: []record{&next}, token: &next, reply: wrong}
+		return outcome{kind: journal.CardChanged, records: []record{&next}, token: &next, reply: wrong, reason: "wrong code"}
+	}
+	if b.Found {
+		return s.foundAgain(now, &next, card, d, idvOTP)
 	}
 	return s.activated(now, &next, card, d, idvOTP)
 }
@@ -99,6 +102,9 @@ func (s *TSP) assert(now time.Time, c *Command, b *tspapi.Assert, f *commandFind
 		return outcome{problem: denied()}
 	}
 	next := *t
+	if b.Found {
+		return s.foundAgain(now, &next, card, d, m)
+	}
 	return s.activated(now, &next, card, d, m)
 }
 

@@ -127,7 +127,7 @@ func (s *TSP) prepareAll(c *Command, f *commandFinding) (err error) {
 		return err
 	case *Rekey:
 		return s.prepareKey(b.Issuer, f)
-	case *Read, *List, *AccountReference:
+	case *Read, *List, *AccountReference, *History:
 		return s.read(c, f)
 	}
 	return nil

@@ -172,9 +172,14 @@ func TestNoNumberAnywhere(t *testing.T) {
 	r := newRig(t)
 	s := tell(r)
 	var all bytes.Buffer
+	details := ""
 	for _, row := range r.rows() {
 		all.Write(row.AppendBinary(nil))
 		all.WriteString(r.core.Describe(&row).EN)
+		for _, said := range r.core.Details(&row) {
+			fmt.Fprintf(&all, "%s %s\n", said.EN, said.ZH)
+			details += said.EN + "\n"
+		}
 	}
 	all.WriteString(r.digest())
 	for _, h := range r.hooks {
@@ -185,6 +190,9 @@ func TestNoNumberAnywhere(t *testing.T) {
 	}
 	for _, m := range s.payments {
 		fmt.Fprintf(&all, "%+v\n", *m)
+	}
+	if !strings.Contains(details, "token SUSPENDED by DEVICE_LOST") || !strings.Contains(details, "holder verified: ") {
+		t.Errorf("details: %s", details)
 	}
 	for _, card := range s.cards {
 		digits := card.Reveal()
@@ -273,7 +281,7 @@ func TestAnyOrder(t *testing.T) {
 				token = rapid.SampledFrom(tokens).Draw(rt, "token")
 			}
 			who := rapid.SampledFrom(suspenderNames[:]).Draw(rt, "who")
-			switch rapid.IntRange(0, 9).Draw(rt, "what") {
+			switch rapid.IntRange(0, 11).Draw(rt, "what") {
 			case 0, 1, 2:
 				if reply, ok := r.do(wallet, r.provisionBody(wallet, card, device), "", card).(Reply); ok {
 					tokens = append(tokens, into[tspapi.Provisioned](t, reply).Token.Reference)
@@ -295,6 +303,12 @@ func TestAnyOrder(t *testing.T) {
 				}
 			case 9:
 				r.do(wallet, &DeviceChange{Device: device, Lost: rapid.Bool().Draw(rt, "lost")}, "")
+			case 10:
+				r.do(bank, &tspapi.Assert{Method: "bank-app", Found: true}, token)
+			case 11:
+				if err := r.core.Warm(t.Context()); err != nil {
+					rt.Fatal(err)
+				}
 			}
 			if rapid.IntRange(0, 4).Draw(rt, "crash") == 0 {
 				r.restart()

@@ -8,7 +8,7 @@ import (
 	"tapnet/internal/tsp/tspapi"
 )
 
-// What the service keeps is records of five kinds, each a cell in the store. Records are never changed: a decision makes a new one, so that Prepare may read
+// What the service keeps is records of six kinds, each a cell in the store. Records are never changed: a decision makes a new one, so that Prepare may read
 // beside the writer. A record's number counts its kind from 1, and its cell's number is number<<2 | kind; the settings are one cell of their own.
 const (
 	kindRequestor = 0
@@ -25,7 +25,15 @@ const (
 
 func cellOf(kind int64, number uint64) int64 { return int64(number)<<kindBits | kind }
 
-// record is one of *Requestor, *Card, *Device, *Token and *settings.
+// kindOf is the kind of a cell that counts, -1 for the settings and for histories.
+func kindOf(cell int64) int64 {
+	if cell >= historyBase {
+		return -1
+	}
+	return cell & (1<<kindBits - 1)
+}
+
+// record is one of *Requestor, *Card, *Device, *Token, *history and *settings.
 type record interface {
 	cell() int64
 	// name is the second way to find the record; zero for none.

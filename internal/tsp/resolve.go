@@ -24,16 +24,19 @@ type resolveFinding struct {
 	pin     *pinblock.Block
 	badPIN  bool
 	failed  bool // the store or the security module failed: nobody knows
+	key     string
+	content [16]byte
 	earlier journal.Recall[answer]
 }
 
 // pending is a resolution that waits for the cloud secure element. It is in memory only: whoever asked asks again, and the verifier answers a repeat as before.
 type pending struct {
-	from    string
-	request *unionpay.TokenRequest
-	finding *resolveFinding
-	token   uint64
-	data    unionpay.TokenData
+	from     string
+	verifier string
+	request  *unionpay.TokenRequest
+	finding  *resolveFinding
+	token    uint64
+	data     unionpay.TokenData
 }
 
 // prepareResolve finds the token, opens the account number behind it and binds the PIN block to it.
@@ -42,12 +45,17 @@ func (s *TSP) prepareResolve(from string, m *unionpay.TokenRequest) *resolveFind
 	if from != s.deps.Switch {
 		return f
 	}
-	f.earlier = s.state.resolved.Foresee(unionpay.NetworkKey(m), s.state.look)
 	name, err := s.deps.Vault.PANFingerprint(s.deps.Keys.Fingerprint, m.PAN)
 	if err != nil {
-		f.failed = true
+		f.key, f.content, f.failed = unionpay.NetworkKey(m), unionpay.ContentHash(m), true
 		return f
 	}
+	// The record is far from the processor: what must be done anyway is done while it comes.
+	s.state.packed.near(&name)
+	f.key = unionpay.NetworkKey(m)
+	f.earlier = s.state.resolved.Foresee(f.key, s.state.look)
+	s.state.packed.nearer(&name)
+	f.content = unionpay.ContentHash(m)
 	r, h, err := s.state.findName(name)
 	f.token = h
 	t, found, err := as[*Token](r, err)
@@ -105,8 +113,8 @@ func (s *TSP) resolve(now time.Time, ev *journal.Event, m *unionpay.TokenRequest
 		s.refuse(ev.From, m, unionpay.TokenServiceUnavailable, step)
 		return
 	}
-	key, content := unionpay.NetworkKey(m), unionpay.ContentHash(m)
-	if p, waits := s.pending[key]; waits && p.from == ev.From && unionpay.ContentHash(p.request) == content {
+	key, content := f.key, f.content
+	if p, waits := s.pending[key]; waits && p.from == ev.From && p.finding.content == content {
 		p.finding.pin = f.pin // the answer that is on its way serves both
 		return
 	}
@@ -192,16 +200,25 @@ func (s *TSP) repeat(to string, m *unionpay.TokenRequest, first answer, content 
 	}
 }
 
+// verifier is who has the keys of a token.
+func (s *TSP) verifier(t *Token) string {
+	if unionpay.TokenStorage(t.Storage) == unionpay.StorageSE && s.deps.Elements != "" {
+		return s.deps.Elements
+	}
+	return s.deps.CloudSE
+}
+
 // askVerifier asks whether the cryptogram is right.
 func (s *TSP) askVerifier(key, from string, m *unionpay.TokenRequest, a *attempt, f *resolveFinding, step *journal.Step) {
 	reference, err := s.reference(a.token)
-	if s.deps.CloudSE == "" || err != nil {
+	verifier := s.verifier(a.token)
+	if verifier == "" || err != nil {
 		s.refuse(from, m, unionpay.VerifierUnavailable, step)
 		return
 	}
 	question := &unionpay.TokenRequest{Payment: m.Payment}
 	question.PINBlock, question.Track2, question.Track3 = nil, pan.Track2{}, unionpay.Track3{}
-	question.Receiver = s.deps.CloudSE
+	question.Receiver = verifier
 	d := unionpay.TokenData{
 		Operation: unionpay.OperationVerify, Reference: reference, Requestor: a.requestor.ID, Storage: unionpay.TokenStorage(a.token.Storage),
 		Device: a.token.Reference,
@@ -210,8 +227,8 @@ func (s *TSP) askVerifier(key, from string, m *unionpay.TokenRequest, a *attempt
 		s.refuse(from, m, unionpay.TokenServiceUnavailable, step)
 		return
 	}
-	s.pending[key] = &pending{from: from, request: m, finding: f, token: a.token.Number, data: a.data}
-	step.Emit(journal.Effect{To: s.deps.CloudSE, Message: question})
+	s.pending[key] = &pending{from: from, verifier: verifier, request: m, finding: f, token: a.token.Number, data: a.data}
+	step.Emit(journal.Effect{To: verifier, Message: question})
 	step.Emit(delivery.Await(key, s.deps.VerifyWithin))
 }
 
@@ -220,7 +237,7 @@ func (s *TSP) verified(now time.Time, ev *journal.Event, m *unionpay.TokenRespon
 	key := unionpay.NetworkKey(m)
 	p := s.pending[key]
 	d, err := m.Data()
-	if p == nil || ev.From != s.deps.CloudSE || err != nil || d.Reason == 0 {
+	if p == nil || ev.From != p.verifier || err != nil || d.Reason == 0 {
 		return // late, unknown or from somebody else
 	}
 	delete(s.pending, key)
@@ -256,7 +273,7 @@ func (s *TSP) unanswered(_ time.Time, key string, step *journal.Step) {
 // decide records an answer and gives it.
 func (s *TSP) decide(now time.Time, to string, m *unionpay.TokenRequest, a *attempt, f *resolveFinding, d unionpay.TokenData, step *journal.Step) {
 	row := journal.Row{
-		Kind: journal.Declined, Key: unionpay.NetworkKey(m), Content: unionpay.ContentHash(m), Payment: unionpay.NetworkKey(m), RRN: m.RRN, Terminal: m.Terminal,
+		Kind: journal.Declined, Key: f.key, Content: f.content, Payment: f.key, RRN: m.RRN, Terminal: m.Terminal,
 		STAN: m.STAN, Reason: uint16(d.Reason), Amount: m.Amount.Minor(), Currency: uint16(m.Amount.Currency().Number()),
 	}
 	if a.token != nil {
@@ -280,7 +297,7 @@ func (s *TSP) decide(now time.Time, to string, m *unionpay.TokenRequest, a *atte
 			row.Note = appendRecords(nil, []record{&used})
 		}
 	}
-	told := s.alarm(&row, d.Reason, a)
+	told := s.alarm(now, step.NextSeq(), &row, d.Reason, a)
 	s.append(step, now, row)
 	s.answer(to, m, d, a, f, step)
 	for i := range told {
@@ -289,7 +306,7 @@ func (s *TSP) decide(now time.Time, to string, m *unionpay.TokenRequest, a *atte
 }
 
 // alarm suspends, in the row of the refusal, a token whose keys are in two places; the notices say so.
-func (s *TSP) alarm(row *journal.Row, reason unionpay.TokenReason, a *attempt) []notice {
+func (s *TSP) alarm(now time.Time, seq uint64, row *journal.Row, reason unionpay.TokenReason, a *attempt) []notice {
 	if reason != unionpay.CounterRepeated && reason != unionpay.CredentialDeviceTag {
 		return nil
 	}
@@ -306,7 +323,12 @@ func (s *TSP) alarm(row *journal.Row, reason unionpay.TokenReason, a *attempt) [
 	if err != nil {
 		return nil
 	}
-	row.Note = appendRecords(nil, []record{&next})
+	changed := []record{&next}
+	happened, err := s.histories(changed, lived{Row: seq, At: now.Unix(), Event: EventSuspend, Actor: actorService, Reason: reason.String()})
+	if err != nil {
+		return nil
+	}
+	row.Note = appendRecords(nil, append(changed, happened...))
 	view := tspapi.Token{Reference: reference, PAR: par, State: next.State.String()}
 	return s.noticesOf(EventSuspend, &next, card, a.requestor, view, reason.String(), nil)
 }

@@ -369,6 +369,13 @@ func (r *rig) digest() string {
 				r.Fatalf("record %d of kind %d: %v", n, kind, err)
 			}
 			fmt.Fprintf(&all, "%d %x\n", record.cell(), record.append(nil))
+			if kind != kindToken {
+				continue
+			}
+			if record, err = r.core.state.get(historyBase + int64(n)); err != nil || record == nil {
+				r.Fatalf("history of token %d: %v", n, err)
+			}
+			fmt.Fprintf(&all, "%d %x\n", record.cell(), record.append(nil))
 		}
 	}
 	fmt.Fprintf(&all, "%x %v\n", kept.append(nil), r.core.state.begun.Keys(markNotice))

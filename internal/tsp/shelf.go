@@ -14,6 +14,7 @@ import (
 // Capacity bounds what a token service keeps in memory; zero is the default of each.
 type Capacity struct {
 	Records int // records; more may be held while they wait to be written back
+	Packed  int // tokens besides, as their cells have them, so that a look-up need not go to the store; below zero is none
 	Ended   int // requests answered last
 	Rows    int // rows between two write-backs
 }
@@ -21,6 +22,8 @@ type Capacity struct {
 const (
 	// defaultRecords take some 150 MB.
 	defaultRecords = 1 << 18
+	// defaultPacked take 340 bytes each once they exist: sixteen million, less than 6 GB.
+	defaultPacked = 1 << 24
 	// defaultEnded is minutes of a large network, in which nearly every repeat comes.
 	defaultEnded = 1 << 16
 	// defaultRows makes the replay of a restart a matter of milliseconds.
@@ -30,6 +33,9 @@ const (
 func (c Capacity) orDefault() Capacity {
 	if c.Records <= 0 {
 		c.Records = defaultRecords
+	}
+	if c.Packed == 0 {
+		c.Packed = defaultPacked
 	}
 	if c.Ended <= 0 {
 		c.Ended = defaultEnded
@@ -41,9 +47,10 @@ func (c Capacity) orDefault() Capacity {
 }
 
 // shelf holds records in memory: all that have changed since they were written back, and of the others as many as there is room for. The rest is in the
-// store. The writer alone changes it; find and findName may run beside the writer.
+// store, and of tokens a packed copy. The writer alone changes it; find, findName and warm may run beside the writer.
 type shelf struct {
 	capacity int
+	packed   packed
 	archive  journal.Archive // nil: everything is in memory
 	parts    [64]part
 	places   map[int64]*place
@@ -83,8 +90,10 @@ type part struct {
 	byName map[[16]byte]int64
 }
 
-func newShelf(capacity int) shelf {
-	return shelf{capacity: capacity, places: map[int64]*place{}, dirty: map[int64]bool{}}
+func newShelf(c Capacity) *shelf {
+	s := &shelf{capacity: c.Records, places: map[int64]*place{}, dirty: map[int64]bool{}}
+	s.packed.limit(c.Packed)
+	return s
 }
 
 func (s *shelf) partOf(cell int64) *part      { return &s.parts[int(cell>>kindBits)%len(s.parts)] }
@@ -138,6 +147,11 @@ func (s *shelf) findName(name [16]byte) (record, hint, error) {
 	h := hint{name: name, since: s.count.Load()}
 	if s.archive == nil {
 		return nil, h, nil
+	}
+	var near journal.Cell
+	var room [slotRoom]byte
+	if s.packed.find(&name, &near, &room) {
+		return h.read(&near)
 	}
 	c, found, err := s.archive.FindName(context.Background(), name)
 	if err != nil || !found {
@@ -259,7 +273,7 @@ func (s *shelf) makeRoom(durable uint64) {
 		}
 		cell := s.ring[s.hand]
 		p := s.places[cell]
-		if s.dirty[cell] || p.written > durable || cell == settingsCell || cell&(1<<kindBits-1) == kindRequestor || p.touched.Swap(false) {
+		if s.dirty[cell] || p.written > durable || cell == settingsCell || kindOf(cell) == kindRequestor || p.touched.Swap(false) {
 			s.hand++
 			continue
 		}
@@ -273,6 +287,9 @@ func (s *shelf) putAway(cell int64, p *place) {
 	n := s.count.Load()
 	s.evicted[n%evictedRing] = evictedRecord{cell, p.name}
 	s.count.Store(n + 1)
+	if r := s.memory(cell); kindOf(cell) == kindToken && !s.packed.has(&p.name, p.seq) {
+		s.packed.put(&journal.Cell{ID: cell, Name: p.name, Seq: p.seq, Data: r.append(nil)})
+	}
 	delete(s.places, cell)
 	at := s.partOf(cell)
 	at.mu.Lock()
@@ -284,6 +301,28 @@ func (s *shelf) putAway(cell int64, p *place) {
 		delete(at.byName, p.name)
 		at.mu.Unlock()
 	}
+}
+
+// sweeper is an archive that gives its cells faster when it may choose their order.
+type sweeper interface {
+	Sweep(ctx context.Context, fn func(*journal.Cell) error) error
+}
+
+// warm packs the tokens that the store has.
+func (s *shelf) warm(ctx context.Context) error {
+	if s.archive == nil {
+		return nil
+	}
+	each := s.archive.Cells
+	if a, ok := s.archive.(sweeper); ok {
+		each = a.Sweep
+	}
+	return each(ctx, func(c *journal.Cell) error {
+		if kindOf(c.ID) == kindToken {
+			s.packed.put(c)
+		}
+		return nil
+	})
 }
 
 // writeBack adds every record that has changed; last is the last row handled.

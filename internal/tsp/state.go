@@ -14,7 +14,7 @@ import (
 
 // state is the journal, folded: only apply changes it. Rows that change something carry the records as they are afterwards, so that folding is putting.
 type state struct {
-	shelf
+	*shelf
 	settings atomic.Pointer[settings] // Prepare reads it too
 	answers  *journal.Recent[answer]  // requests of the interface, by their idempotency key
 	resolved *journal.Recent[answer]  // resolutions, by the payment's key
@@ -41,7 +41,7 @@ const markNotice byte = 1
 
 func newState(c Capacity) *state {
 	s := &state{
-		shelf: newShelf(c.Records), answers: journal.NewRecent[answer](c.Ended, false, nil), begun: journal.NewBegun(c.Rows),
+		shelf: newShelf(c), answers: journal.NewRecent[answer](c.Ended, false, nil), begun: journal.NewBegun(c.Rows),
 		resolved: journal.NewRecent[answer](c.Ended, true, nil), seq: map[uint64]string{},
 	}
 	s.settings.Store(&settings{})
@@ -163,7 +163,7 @@ func (s *state) notice(one record) {
 		s.requestors.Store(&all)
 	}
 	cell := one.cell()
-	if kind, number := cell&(1<<kindBits-1), uint64(cell)>>kindBits; cell != settingsCell && number > s.settings.Load().Count[kind] {
+	if kind, number := kindOf(cell), uint64(cell)>>kindBits; kind >= 0 && number > s.settings.Load().Count[kind] {
 		grown := s.settings.Load().clone()
 		grown.Count[kind] = number
 		s.settings.Store(grown)

@@ -28,6 +28,7 @@ type Deps struct {
 	Institution string // own institution id
 	Switch      string // who may ask for resolutions
 	CloudSE     string // who verifies cryptograms; "" is nobody: tokens that need one do not resolve
+	Elements    string // who verifies those of secure elements; "" is CloudSE
 	Code        string // token service code, the first three digits of requestor ids
 	Controller  string // BIN controller id, the first four characters of payment account references
 	Vault       Vault
@@ -141,6 +142,15 @@ func (s *TSP) append(step *journal.Step, now time.Time, row journal.Row) {
 // Open implements journal.Keeper.
 func (s *TSP) Open(ctx context.Context, archive journal.Archive, watermark uint64) error {
 	return s.state.begin(ctx, archive, watermark)
+}
+
+// Warm reads every token once, so that look-ups need not go to the store. It may run beside the writer at any time after Open; without it tokens are packed
+// one by one as they have been used.
+func (s *TSP) Warm(ctx context.Context) error {
+	if err := s.state.warm(ctx); err != nil {
+		return fmt.Errorf("tsp: packing tokens: %w", err)
+	}
+	return nil
 }
 
 // WriteBack implements journal.Keeper.

@@ -11,6 +11,7 @@ import (
 
 	"tapnet/emv/cloudkey"
 	"tapnet/internal/cloudse/cloudseapi"
+	"tapnet/internal/problem"
 )
 
 // Config is what a server needs.
@@ -62,11 +63,7 @@ func OpenAPI() (phones, operators []byte, err error) {
 
 func build(c Config, title, description string, register func(*server, huma.API)) (http.Handler, huma.API, error) {
 	mux := http.NewServeMux()
-	config := huma.DefaultConfig(title, "1")
-	config.Info.Description = description
-	config.DocsPath = "" // the document itself is enough: no scripts from elsewhere
-	config.CreateHooks = nil
-	api := humago.New(mux, config)
+	api := humago.New(mux, problem.Config(title, description))
 	register(&server{config: c}, api)
 	if c.Ask == nil || c.Now == nil {
 		return nil, api, ErrConfig
@@ -101,7 +98,7 @@ func operation(id, method, path, summary string) huma.Operation {
 func (s *server) replenish(ctx context.Context, in *signed) (*batch, error) {
 	q, _, err := cloudkey.ParseReplenish(in.RawBody)
 	if err != nil || q.Token != in.Token {
-		return nil, problem(&cloudseapi.Refusal{Reason: cloudseapi.Malformed})
+		return nil, refusal(&cloudseapi.Refusal{Reason: cloudseapi.Malformed})
 	}
 	reply, err := ask[cloudseapi.Batch](ctx, s, cloudseapi.Replenish{Request: in.RawBody, At: s.config.Now()})
 	if err != nil {
@@ -113,7 +110,7 @@ func (s *server) replenish(ctx context.Context, in *signed) (*batch, error) {
 func (s *server) confirm(ctx context.Context, in *signed) (*struct{}, error) {
 	q, _, err := cloudkey.ParseConfirm(in.RawBody)
 	if err != nil || q.Token != in.Token {
-		return nil, problem(&cloudseapi.Refusal{Reason: cloudseapi.Malformed})
+		return nil, refusal(&cloudseapi.Refusal{Reason: cloudseapi.Malformed})
 	}
 	_, err = ask[cloudseapi.Done](ctx, s, cloudseapi.Confirm{Request: in.RawBody})
 	return nil, err
@@ -165,11 +162,11 @@ func ask[T any](ctx context.Context, s *server, command any) (T, error) {
 			break
 		}
 	}
-	return none, problem(err)
+	return none, refusal(err)
 }
 
-// problem turns what the service says into a status. What else goes wrong inside is nobody's business outside.
-func problem(err error) error {
+// refusal turns what the service says into a status. What else goes wrong inside is nobody's business outside.
+func refusal(err error) error {
 	var refused *cloudseapi.Refusal
 	if !errors.As(err, &refused) {
 		return huma.Error503ServiceUnavailable("the service cannot answer now")

@@ -133,12 +133,15 @@ type Challenged struct {
 // Activate gives what the challenge asked for.
 type Activate struct {
 	Code string `json:"code,omitempty" maxLength:"8" doc:"one-time code"`
+	// Found says that the device was lost and its holder has it again: the verification resumes its tokens of the same bank at once.
+	Found bool `json:"found,omitempty" doc:"the lost device is in its holder's hands again"`
 }
 
 // Assert is the bank's word that it has verified the holder: in its app, by a cryptogram of the card held to the phone, or on the telephone. Only the bank
 // whose card it is may give it.
 type Assert struct {
 	Method string `json:"method" enum:"bank-app,card-tap,call-centre"`
+	Found  bool   `json:"found,omitempty" doc:"the lost device is in its holder's hands again"`
 }
 
 // Change suspends, resumes or deletes a token, or makes it the default.
@@ -170,6 +173,39 @@ type DeviceState struct {
 // PAR answers what the payment account reference of a card or token is.
 type PAR struct {
 	PAR string `json:"par"`
+}
+
+// History is what happened to a token, oldest first.
+type History struct {
+	Token   string    `json:"token"`
+	Changes []Changed `json:"changes"`
+	Dropped uint64    `json:"dropped,omitempty" doc:"changes after the first that are not kept here any more"`
+}
+
+// Changed is one change of a token.
+type Changed struct {
+	At         time.Time `json:"at"`
+	Event      string    `json:"event" doc:"what the life cycle calls it; verification: one was asked for, or a wrong code given"`
+	State      string    `json:"state" doc:"afterwards"`
+	Suspenders []string  `json:"suspenders,omitempty" doc:"afterwards"`
+	Actor      string    `json:"actor" enum:"requestor,issuer,operator,token service"`
+	Who        string    `json:"who,omitempty" doc:"requestor id or bank; the operator's certificate, for operators only"`
+	Reason     string    `json:"reason,omitempty"`
+	Row        uint64    `json:"row,omitempty" doc:"of the service's journal, for operators only"`
+}
+
+// Changes are states of tokens in the order in which they came about, for who keeps their keys.
+type Changes struct {
+	Changes []Followed `json:"changes"`
+	Next    uint64     `json:"next" doc:"the serial after which to ask next"`
+	More    bool       `json:"more,omitempty" doc:"there is more already"`
+}
+
+// Followed is the state of a token as of a serial.
+type Followed struct {
+	Serial uint64 `json:"serial" doc:"the same for tokens that changed together"`
+	Token  string `json:"token"`
+	State  string `json:"state" enum:"REQUESTED,INACTIVE,ACTIVE,SUSPENDED,DEACTIVATED"`
 }
 
 // Tokens is a page of a list. Cursor, when there is one, asks for the next.

@@ -176,6 +176,15 @@ func (s *Server) readOperations() {
 		_, err := s.ask(ctx, call{token: in.Token}, &tsp.Read{}, &out.Body)
 		return out, err
 	})
+	huma.Register(s.api, get("history", "/v1/tokens/{token}/history", "What happened to a token: when, by whom and why"),
+		func(ctx context.Context, in *struct {
+			Token string `path:"token" minLength:"32" maxLength:"32"`
+		},
+		) (*output[tspapi.History], error) {
+			out := &output[tspapi.History]{}
+			_, err := s.ask(ctx, call{token: in.Token}, &tsp.History{}, &out.Body)
+			return out, err
+		})
 	huma.Register(s.api, get("tokens", "/v1/tokens", "Tokens, in the order in which they were given out"), func(ctx context.Context, in *struct {
 		Device string `query:"device" maxLength:"48"`
 		PAR    string `query:"par" maxLength:"29"`
@@ -194,6 +203,24 @@ func (s *Server) readOperations() {
 	post(s, "par", "/v1/par/inquire", "The payment account reference of a card", question[nothing, tspapi.PAR](s, func(*nothing) any {
 		return &tsp.AccountReference{}
 	}))
+	huma.Register(s.api, get("changes", "/v1/changes", "States of tokens after a serial, for who keeps their keys"),
+		func(ctx context.Context, in *struct {
+			After uint64 `query:"after" doc:"0 is from the beginning"`
+		},
+		) (*output[tspapi.Changes], error) {
+			out := &output[tspapi.Changes]{}
+			var err error
+			switch who, _ := ctx.Value(identityKey{}).(identity); {
+			case who.caller.Role != tsp.CallerOperator:
+				return nil, refuse(http.StatusForbidden, "not-allowed", "the caller may not do that")
+			case s.config.Changes == nil:
+				return nil, unavailable("nobody can follow here")
+			}
+			if out.Body, err = s.config.Changes(ctx, in.After); err != nil {
+				return nil, unavailable("the journal does not answer")
+			}
+			return out, nil
+		})
 	huma.Register(s.api, get("keys", "/v1/keys", "The service's public keys"), func(context.Context, *struct{}) (*output[any], error) {
 		return &output[any]{Body: publicKeys(s.config.Key)}, nil
 	})

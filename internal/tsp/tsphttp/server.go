@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"tapnet/internal/problem"
 	"tapnet/internal/tsp"
 	"tapnet/internal/tsp/tspapi"
 	"tapnet/pan"
@@ -33,6 +34,8 @@ type Config struct {
 	Core Core
 	// Key opens payloads and signs webhooks.
 	Key *ecdsa.PrivateKey
+	// Changes gives the changes of tokens after a serial; nil is an interface that nobody follows.
+	Changes func(ctx context.Context, after uint64) (tspapi.Changes, error)
 	// Operators are the common names of the certificates of the service's own people.
 	Operators []string
 }
@@ -58,13 +61,9 @@ func New(c Config) (*Server, error) {
 	if c.Core == nil || c.Key == nil {
 		return nil, errors.New("tsphttp: a role and a key are needed")
 	}
-	plainProblems()
 	s := &Server{config: c}
 	mux := http.NewServeMux()
-	settings := huma.DefaultConfig("tapnet token service", "1")
-	settings.DocsPath = "" // its page loads scripts from elsewhere
-	settings.CreateHooks = nil
-	s.api = humago.New(mux, settings)
+	s.api = humago.New(mux, problem.Config("tapnet token service", ""))
 	s.operations()
 	s.handler = s.authenticate(mux)
 	return s, nil
@@ -117,9 +116,7 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 }
 
 func writeProblem(w http.ResponseWriter, status int, code, reason string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(refuse(status, code, reason)) // the caller is gone when this fails
+	problem.Write(w, problem.New(status, code, reason))
 }
 
 // call is the input of most operations: whose idempotency key, which token.

@@ -282,6 +282,13 @@ func TestATokenOverHTTPS(t *testing.T) {
 	if active := bank.post("/v1/tokens/"+reference+"/assertions", map[string]any{"method": "bank-app"}); active["state"] != "ACTIVE" {
 		t.Error(active)
 	}
+	status, _, happened := wallet.do(http.MethodGet, "/v1/tokens/"+reference+"/history", "", nil)
+	if changes, ok := happened["changes"].([]any); !ok || status != http.StatusOK || len(changes) != 2 || !strings.Contains(fmt.Sprint(changes[1]), "actor:issuer") {
+		t.Error(status, happened)
+	}
+	if status, _, body := w.party("stranger2").do(http.MethodGet, "/v1/tokens/"+reference+"/history", "", nil); status != http.StatusForbidden {
+		t.Error(status, body)
+	}
 	for _, path := range []string{"/v1/tokens/" + reference, "/v1/tokens?limit=5", "/v1/keys", "/openapi.json"} {
 		if status, _, body := wallet.do(http.MethodGet, path, "", nil); status != http.StatusOK {
 			t.Errorf("%s: %d %v", path, status, body)
@@ -438,5 +445,58 @@ func TestWebhooksAreSigned(t *testing.T) {
 	hooks.Address = func(string) string { return "http://plain.example" }
 	if err := hooks.Deliver(t.Context(), peer, hook); err == nil {
 		t.Error("sent without TLS")
+	}
+}
+
+// TestWebhooksInOrder: what follows waits until what came before is taken, whoever repeats what, and one receiver in trouble holds up nobody else.
+func TestWebhooksInOrder(t *testing.T) {
+	var mu sync.Mutex
+	var got []string
+	trouble := 3
+	receiver := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.URL.Path == "/bad" && trouble > 0 {
+			trouble--
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		got = append(got, r.URL.Path+" "+r.Header.Get("Idempotency-Key"))
+	}))
+	defer receiver.Close()
+	told, again := make(chan string, 100), make(chan time.Time)
+	hooks := (&Webhooks{
+		Key: newKey(t), Client: receiver.Client(), Address: func(peer string) string { return receiver.URL + "/" + peer },
+		Delivered: func(peer, id string) { told <- peer + " " + id }, Log: func(string, error) {}, Again: func(int) <-chan time.Time { return again },
+	}).Open()
+	for _, id := range []string{"1", "2", "3"} {
+		for _, peer := range []string{"bad", "good"} {
+			for range 2 { // the role repeats
+				if err := hooks.Send(peer, &tsp.Webhook{ID: id}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { hooks.Run(ctx); close(done) }()
+	for _, want := range []string{"good 1", "good 2", "good 3"} {
+		if have := <-told; have != want {
+			t.Errorf("%s, want %s", have, want)
+		}
+	}
+	for range 3 {
+		again <- time.Time{}
+	}
+	for _, want := range []string{"bad 1", "bad 2", "bad 3"} {
+		if have := <-told; have != want {
+			t.Errorf("%s, want %s", have, want)
+		}
+	}
+	cancel()
+	<-done
+	if len(got) != 6 {
+		t.Error(got)
 	}
 }
