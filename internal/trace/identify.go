@@ -91,6 +91,9 @@ func (s *Store) messageIDs(d unionpay.Dialect, m unionpay.Message) []string {
 		}
 	}
 	number := p.PAN
+	if d, err := unionpay.ParseTokenData(p.Additional); err == nil && !d.Token.IsZero() {
+		number = d.Token // the counter is the token's; the card behind it has counters of its own
+	}
 	if number.IsZero() {
 		number = p.Track2.PAN()
 	}
@@ -129,7 +132,10 @@ func cardNumber(source emv.Source) pan.Number {
 
 // rowIDs derives identifiers from a row: its keys, and the rows it belongs to.
 func rowIDs(role string, r *journal.Row) []string {
-	ids := []string{rrnID(r.RRN), keyID(role, r.Key), keyID(role, r.Payment), fmt.Sprintf("%s%s/%d", prefixRow, role, r.Seq)}
+	ids := []string{rrnID(r.RRN), keyID(role, r.Key), fmt.Sprintf("%s%s/%d", prefixRow, role, r.Seq)}
+	if r.Key == "" || wireKey(r.Payment) {
+		ids = append(ids, keyID(role, r.Payment)) // of a message with a key of its own, anything else is an account: a token has many payments
+	}
 	for _, other := range []uint64{r.Linked, r.Resolves} {
 		if other != 0 {
 			ids = append(ids, fmt.Sprintf("%s%s/%d", prefixRow, role, other))
@@ -153,15 +159,22 @@ func keyID(role, key string) string {
 	switch {
 	case key == "":
 		return ""
-	case len(key) == terminalKeyBytes && digitsOnly(key[8:]):
+	case !wireKey(key):
+	case len(key) == terminalKeyBytes:
 		return terminalID(key[:8], number(key[8:14]), number(key[14:20]))
-	case len(key) == networkKeyBytes && digitsOnly(key):
+	default:
 		return networkID(key[:10], number(key[10:16]), key[16:27], key[27:38])
 	}
 	if id := prefixKey + role + "/" + key; clean(id) == id {
 		return id
 	}
 	return "" // masked, it would be that of others too and join their payments
+}
+
+// wireKey reports whether a key is one of package unionpay.
+func wireKey(key string) bool {
+	key = strings.TrimSuffix(key, endMark)
+	return len(key) == terminalKeyBytes && digitsOnly(key[8:]) || len(key) == networkKeyBytes && digitsOnly(key)
 }
 
 func digitsOnly(s string) bool { return strings.Trim(s, "0123456789") == "" }

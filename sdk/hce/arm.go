@@ -23,14 +23,7 @@ func (e *Engine) Arm(tokenRef string, cvmType int32, cvmAgeMs int64) (code int32
 	defer e.store.Unlock()
 	e.begin()
 	defer e.settle()
-	switch {
-	case tokenRef != "":
-	case e.picked != "":
-		tokenRef = e.picked
-	default:
-		tokenRef = e.standard
-	}
-	t := e.find(tokenRef)
+	t := e.find(e.chosen(tokenRef))
 	if t == nil {
 		return ArmNoToken
 	}
@@ -53,6 +46,24 @@ func (e *Engine) settle() {
 
 // arm unmasks a key, gives up its counter, and only then lets the phone answer.
 func (e *Engine) arm(t *token, cvm cloudkey.CVMType, ageMs int64) int32 {
+	var a armed
+	defer a.erase()
+	if code := e.take(t, cvm, ageMs, -1, &a); code != ArmOK {
+		return code
+	}
+	a.directory = directory(t.profile)
+	a.answer, a.iadAt, a.acAt = template(t.profile, a.atc, a.iad, cvm.Class().CVM())
+	a.armedNs = e.platform.ElapsedNs()
+	a.windowNs = int64(t.Thresholds.ArmSeconds) * 1e9
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tap.present(&a)
+	return ArmOK
+}
+
+// take gives up the next counter of a key and unmasks it. paid is what is paid with it at once, in minor units of the token's currency; a tap's amount is known
+// later and paid is -1.
+func (e *Engine) take(t *token, cvm cloudkey.CVMType, ageMs, paid int64, a *armed) int32 {
 	e.keepAnswered() // of a tap whose end nobody reported
 	now := e.platform.NowMs()
 	if _, blocked := t.why(now); blocked {
@@ -63,13 +74,21 @@ func (e *Engine) arm(t *token, cvm cloudkey.CVMType, ageMs int64) int32 {
 	if k == nil {
 		return ArmNeedsNetwork
 	}
-	var a armed
-	defer a.erase()
+	a.amountLeft = -1
+	if t.Thresholds.Amount > 0 {
+		if a.amountLeft = t.Thresholds.Amount - t.Amount; paid > a.amountLeft {
+			return ArmNeedsNetwork
+		}
+	}
 	atc := k.ATC + uint16(k.Spent)
-	if code := e.unmask(t, k, atc, &a); code != ArmOK {
+	if code := e.unmask(t, k, atc, a); code != ArmOK {
 		return code
 	}
 	next.spend(k)
+	if paid >= 0 {
+		next.Used[len(next.Used)-1].State = cloudkey.UseAnswered
+		next.Amount += paid
+	}
 	risk := e.risk(t, now)
 	next.LastMs = max(now, t.LastMs)
 	err := e.save(next)
@@ -80,23 +99,12 @@ func (e *Engine) arm(t *token, cvm cloudkey.CVMType, ageMs int64) int32 {
 	}
 	cvr := emv.NewCVR()
 	cvr.SetFirst(emv.ARQC)
-	iad := cloudkey.IAD{DKI: t.profile.DKI, CVN: t.profile.CVN, CVR: cvr, Algorithm: t.profile.Algorithm,
+	a.iad = cloudkey.IAD{DKI: t.profile.DKI, CVN: t.profile.CVN, CVR: cvr, Algorithm: t.profile.Algorithm,
 		Evidence: cloudkey.Evidence{BSEQ: t.BSEQ, CVM: cvm, CVMAge: cloudkey.CVMAge(ageMs), Risk: risk}}
-	a.token, a.layout, a.atc, a.evidence, a.ageMs = t.profile.Token, t.layout, atc, iad.Evidence, ageMs
+	a.token, a.layout, a.atc, a.ageMs = t.profile.Token, t.layout, atc, ageMs
 	a.open, a.openLimit = !cvm.Class().CVM(), t.profile.OpenLimit
-	a.amountLeft = -1
-	if t.Thresholds.Amount > 0 {
-		a.amountLeft = t.Thresholds.Amount - t.Amount
-	}
-	a.directory = directory(t.profile)
-	a.answer, a.iadAt, a.acAt = template(t.profile, atc, iad, cvm.Class().CVM())
 	copy(a.fixed[:], t.layout.fixed)
 	a.fixed[fixedATC], a.fixed[fixedATC+1] = byte(atc>>8), byte(atc)
-	a.armedNs = e.platform.ElapsedNs()
-	a.windowNs = int64(t.Thresholds.ArmSeconds) * 1e9
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.tap.present(&a)
 	return ArmOK
 }
 

@@ -9,6 +9,7 @@
 // It promises:
 //   - a counter is durably given up before a key can answer with it, so no crash at any point makes two cryptograms of one counter;
 //   - a phone that is not armed answers 6985 and makes nothing;
+//   - without a reader, in an application, a key pays for one merchant, amount and number of that merchant, and the holder is always verified;
 //   - a wrong password cannot be told from a right one on the phone: it arms, answers, and the server finds another cryptogram;
 //   - keys are erased when they have answered, when the field ends and when the armed time is over;
 //   - no exported function panics, ProcessInto answers whatever arrives within a bounded time, and a reader that keeps sending wrong commands

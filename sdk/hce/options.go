@@ -52,20 +52,9 @@ func (t *tap) options(c command, out []byte, elapsedNs int64) (int, apdu.SW) {
 // answer makes cryptogram, evidence and device tag, and fills the template.
 func (t *tap) answer(reader, out []byte, elapsedNs int64) int {
 	a := &t.armed
-	data := t.data[:0]
-	for _, p := range a.layout.pieces {
-		if p.reader {
-			data = append(data, reader[p.at:p.at+p.n]...)
-		} else {
-			data = append(data, a.fixed[p.at:p.at+p.n]...)
-		}
-	}
-	in := cloudkey.TagInput{ATC: a.atc, Evidence: a.evidence, Cryptogram: a.mac.cryptogram(data)}
+	in := a.over(reader, t.data[:0])
 	in.CVMAge = cloudkey.CVMAge(a.ageMs + max(0, elapsedNs-a.armedNs)/1e6)
 	in.Latency = cloudkey.Latency(t.latencyNs)
-	copy(in.UnpredictableNumber[:], reader[a.layout.unknown:])
-	copy(in.Amount[:], reader[a.layout.amount:])
-	copy(in.Currency[:], reader[a.layout.currency:])
 	tag := cloudkey.DeviceTag(a.tagKey, a.token, in)
 
 	n := copy(out, a.answer)
@@ -74,6 +63,22 @@ func (t *tap) answer(reader, out []byte, elapsedNs int64) int {
 	copy(out[a.iadAt+cloudkey.IADTagAt:], tag[:])
 	copy(out[a.acAt:], in.Cryptogram[:])
 	return n
+}
+
+// over makes the cryptogram over what a reader says, and collects what the device tag covers beside the evidence. data is room for the former.
+func (a *armed) over(reader, data []byte) cloudkey.TagInput {
+	for _, p := range a.layout.pieces {
+		if p.reader {
+			data = append(data, reader[p.at:p.at+p.n]...)
+		} else {
+			data = append(data, a.fixed[p.at:p.at+p.n]...)
+		}
+	}
+	in := cloudkey.TagInput{ATC: a.atc, Evidence: a.iad.Evidence, Cryptogram: a.mac.cryptogram(data)}
+	copy(in.UnpredictableNumber[:], reader[a.layout.unknown:])
+	copy(in.Amount[:], reader[a.layout.amount:])
+	copy(in.Currency[:], reader[a.layout.currency:])
+	return in
 }
 
 // decimal reads packed digits; false when one is none.

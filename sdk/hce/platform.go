@@ -78,6 +78,7 @@ const (
 	ArmStorage      int32 = -5 // the counter could not be given up durably: it is lost, nothing is armed
 	ArmArgument     int32 = -6 // the kind of verification is not known
 	ArmDamaged      int32 = -7 // the token's record or key cannot be opened
+	ArmBuffer       int32 = -8 // out is too short: RemoteBytes are always enough
 	ArmFault        int32 = -9 // a bug: it was stopped here
 )
 

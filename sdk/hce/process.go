@@ -24,7 +24,7 @@ type armed struct {
 	mac         maker
 	tagKey      cloudkey.Secret
 	atc         uint16
-	evidence    cloudkey.Evidence
+	iad         cloudkey.IAD // without what is known at the tap only
 	ageMs       int64
 	open        bool // the key stands for no verification
 	openLimit   int64

@@ -212,27 +212,33 @@ func (p *Phone) Tap(ctx context.Context, r TapRequest) (TapResult, error) {
 
 // Arm gets the token of the request ready for the next reader, and says with which number it will pay. Any code but hce.ArmOK says why it is not ready.
 func (p *Phone) Arm(r TapRequest) (token string, number pan.Number, code int32, err error) {
-	var s Status
-	if err := json.Unmarshal([]byte(p.Engine.StatusJSON()), &s); err != nil {
-		return "", number, 0, fmt.Errorf("read the phone's status: %w", err)
+	if token, err = p.known(r.Token); err != nil {
+		return "", number, 0, fmt.Errorf("tap: %w", err)
 	}
-	token = r.Token
-	for _, t := range s.Tokens {
-		if r.Token == "" && t.Default {
-			token = t.Ref
-		}
-	}
-	digits, known := p.list.Tokens[token]
-	if !known {
-		return "", number, 0, fmt.Errorf("tap: %w", ErrUnknownToken)
-	}
-	if number, err = pan.Parse(digits); err != nil {
+	if number, err = pan.Parse(p.list.Tokens[token]); err != nil {
 		return "", number, 0, fmt.Errorf("tap: %w", err)
 	}
 	if r.Verification == Password {
 		p.platform.SetPassword(r.Password)
 	}
 	return token, number, p.Engine.Arm(token, int32(r.Verification), 0), nil
+}
+
+// known is the token of a reference, or the default one for "".
+func (p *Phone) known(ref string) (string, error) {
+	var s Status
+	if err := json.Unmarshal([]byte(p.Engine.StatusJSON()), &s); err != nil {
+		return "", fmt.Errorf("read the phone's status: %w", err)
+	}
+	for _, t := range s.Tokens {
+		if ref == "" && t.Default {
+			ref = t.Ref
+		}
+	}
+	if _, known := p.list.Tokens[ref]; !known {
+		return "", ErrUnknownToken
+	}
+	return ref, nil
 }
 
 // cvmLimitMinor is the amount from which the terminal wants verification: 1000 yuan [REF 7.4].

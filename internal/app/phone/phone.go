@@ -50,6 +50,8 @@ type Options struct {
 	Cloud  Cloud // nil: a stand-in in the same directory
 	// Offline: no message reaches the cloud.
 	Offline bool
+	// Unsynced does not wait for the disk: for phones that are thrown away.
+	Unsynced bool
 }
 
 // Phone is a phone that is switched on. One goroutine uses it, apart from what Engine allows.
@@ -73,8 +75,10 @@ type numbers struct {
 	Tokens map[string]string
 }
 
+// KeyFile is the file of a phone's directory that stands for the key store of its hardware.
+const KeyFile = "file.key"
+
 const (
-	keyFile      = "file.key"
 	directory    = 0o700
 	numbersName  = "numbers"
 	refBytes     = 6
@@ -101,7 +105,7 @@ func (p *Phone) start() (err error) {
 	if p.key, err = p.fileKey(); err != nil {
 		return err
 	}
-	store := files{p.o.Dir}
+	store := p.files()
 	if p.cloud = p.o.Cloud; p.cloud == nil {
 		options := soft.CloudOptions{Random: p.o.Random, Now: p.o.Now, Device: 10, Open: 3, Password: 5}
 		if p.standIn, err = soft.LoadCloud(options, store, p.key); err != nil {
@@ -129,7 +133,7 @@ func (p *Phone) start() (err error) {
 
 // fileKey reads the directory's key, or makes it.
 func (p *Phone) fileKey() (cloudkey.Secret, error) {
-	path := filepath.Join(p.o.Dir, keyFile)
+	path := filepath.Join(p.o.Dir, KeyFile)
 	b, err := os.ReadFile(path)
 	if err == nil {
 		return cloudkey.NewSecret(b)
@@ -142,12 +146,12 @@ func (p *Phone) fileKey() (cloudkey.Secret, error) {
 		return cloudkey.Secret{}, err
 	}
 	raw := key.Reveal()
-	return key, errors.Join(write(path, raw[:]), syncDirectory(p.o.Dir))
+	return key, errors.Join(p.files().write(path, raw[:]), p.files().sync())
 }
 
 // identify reads who the phone is, or enrols it.
 func (p *Phone) identify() error {
-	sealed, found, err := files{p.o.Dir}.Get(numbersName)
+	sealed, found, err := p.files().Get(numbersName)
 	if err != nil {
 		return err
 	}
@@ -180,6 +184,9 @@ func (p *Phone) identify() error {
 	return p.keep()
 }
 
+// files is where the phone's records lie.
+func (p *Phone) files() files { return files{p.o.Dir, p.o.Unsynced} }
+
 // keep makes the numbers and the stand-in durable.
 func (p *Phone) keep() error {
 	plain, err := json.Marshal(p.list)
@@ -190,7 +197,7 @@ func (p *Phone) keep() error {
 	if err != nil {
 		return err
 	}
-	store := files{p.o.Dir}
+	store := p.files()
 	if err := store.Put(numbersName, sealed); err != nil || p.standIn == nil {
 		return err
 	}
@@ -209,7 +216,7 @@ func (p *Phone) network(path string, body []byte) (int, []byte, error) {
 	}
 	status, answer, err := p.cloud.Post(path, body)
 	if err == nil && p.standIn != nil {
-		err = p.standIn.Save(files{p.o.Dir}, p.key)
+		err = p.standIn.Save(p.files(), p.key)
 	}
 	return status, answer, err
 }

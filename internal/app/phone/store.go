@@ -10,7 +10,10 @@ import (
 )
 
 // files is a directory of records. A record is replaced by renaming, after what is renamed is on the disk.
-type files struct{ dir string }
+type files struct {
+	dir      string
+	unsynced bool // nobody waits for the disk
+}
 
 const (
 	recordSuffix = ".record"
@@ -28,24 +31,34 @@ func (f files) Put(key string, value []byte) error {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("delete record: %w", err)
 		}
-		return syncDirectory(f.dir)
+		return f.sync()
 	}
-	if err := write(path+".new", value); err != nil {
+	if err := f.write(path+".new", value); err != nil {
 		return err
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("replace record: %w", err)
 	}
+	return f.sync()
+}
+
+// sync waits until the directory is on the disk.
+func (f files) sync() error {
+	if f.unsynced {
+		return nil
+	}
 	return syncDirectory(f.dir)
 }
 
-func write(path string, value []byte) error {
+func (f files) write(path string, value []byte) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, privateMode)
 	if err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}
-	_, err = file.Write(value)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if _, err = file.Write(value); err == nil && !f.unsynced {
+		err = file.Sync()
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}
 	return nil

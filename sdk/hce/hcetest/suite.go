@@ -34,7 +34,7 @@ func Suite(t *testing.T, make func(testing.TB) Subject) {
 	for name, run := range map[string]func(testing.TB, Subject){
 		"pays online": paysOnline, "pays with verification": paysVerified, "counters rise": countersRise, "order of commands": orderOfCommands,
 		"malformed commands": malformedCommands, "names": names, "one cryptogram for one selection": oneCryptogram, "hostile reader": hostileReader,
-		"offline-only reader": offlineOnly, "PDOL data": pdolData,
+		"offline-only reader": offlineOnly, "PDOL data": pdolData, "proves itself offline": provesItself,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, make(t)) })
 	}

@@ -9,6 +9,7 @@ import (
 	"tapnet/emv"
 	"tapnet/emv/cloudkey"
 	"tapnet/emv/cryptogram"
+	"tapnet/emv/oda"
 	"tapnet/sdk/hce/hcetest"
 )
 
@@ -64,9 +65,18 @@ func (c *chip) Verify(icc emv.Data) string {
 	return ""
 }
 
+func (c *chip) Authorities() *oda.Keys { return c.CAKeys }
+
 func TestChip(t *testing.T) {
-	hcetest.Suite(t, func(t testing.TB) hcetest.Subject {
-		c, issued := cardtest.New(t, cardtest.Options{})
-		return &chip{issued, card.NewField(c)}
-	})
+	for name, o := range map[string]cardtest.Options{
+		"3DES": {}, "AES": {Suite: cryptogram.AES()}, "SM4": {Suite: cryptogram.SM4()}, "long key": {LongKey: true}, "contact, too": {Contact: true},
+	} {
+		o.Change = func(image *card.Image) { image.Applications[0].Extended.Set(emv.EIODAForOnline) }
+		t.Run(name, func(t *testing.T) {
+			hcetest.Suite(t, func(t testing.TB) hcetest.Subject {
+				c, issued := cardtest.New(t, o)
+				return &chip{issued, card.NewField(c)}
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package soft
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"tapnet/emv"
@@ -151,6 +152,9 @@ func (c *Cloud) verify(t *tokenRecord, icc emv.Data, v *Verdict) string {
 	copy(in.UnpredictableNumber[:], icc.Get(emv.TagUnpredictableNumber))
 	copy(in.Amount[:], icc.Get(emv.TagAmount))
 	copy(in.Currency[:], icc.Get(emv.TagCurrency))
+	if in.Merchant = strings.TrimRight(string(icc.Get(emv.TagMerchant)), " "); len(in.Merchant) > cloudkey.MaxMerchantBytes {
+		return ReasonEvidence
+	}
 	if !cloudkey.CheckTag(cloudkey.TagKey(cloudkey.BindingKey(c.base, t.Device, t.Ref, k.class), v.ATC), t.Ref, in, iad.Tag) {
 		t.Suspended = SuspendedClone + "device tag"
 		return ReasonTag
