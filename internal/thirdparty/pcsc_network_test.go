@@ -278,4 +278,5 @@ func TestPCSC(t *testing.T) {
 	t.Run("forms", d.forms)
 	t.Run("contacts", d.contacts)
 	t.Run("network", d.network)
+	t.Run("gate", d.gate)
 }

@@ -9,7 +9,7 @@ import (
 type agenda struct{ entries agendaHeap }
 
 type agendaEntry struct {
-	at   time.Time
+	at   stamp
 	bill uint64
 }
 
@@ -17,8 +17,8 @@ type agendaHeap []agendaEntry
 
 func (h agendaHeap) Len() int { return len(h) }
 func (h agendaHeap) Less(i, j int) bool {
-	if !h[i].at.Equal(h[j].at) {
-		return h[i].at.Before(h[j].at)
+	if h[i].at != h[j].at {
+		return h[i].at < h[j].at
 	}
 	return h[i].bill < h[j].bill
 }
@@ -33,15 +33,17 @@ func (h *agendaHeap) Pop() any {
 
 // put sets when a bill is asked for.
 func (a *agenda) put(b *bill, at time.Time) {
-	b.next = at
-	heap.Push(&a.entries, agendaEntry{at, b.seq})
+	b.next = stampOf(at)
+	a.push(b)
 }
+
+func (a *agenda) push(b *bill) { heap.Push(&a.entries, agendaEntry{b.next, b.seq}) }
 
 // first is the bill that is asked for next; nil when none is.
 func (a *agenda) first(bills map[uint64]*bill) *bill {
 	for len(a.entries) > 0 {
 		e := a.entries[0]
-		if b := bills[e.bill]; b != nil && b.next.Equal(e.at) && (b.state == Due || b.state == Owed) {
+		if b := bills[e.bill]; b != nil && b.next == e.at && (b.state == Due || b.state == Owed) {
 			return b
 		}
 		heap.Pop(&a.entries)

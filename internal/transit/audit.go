@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"tapnet/internal/ledger"
@@ -25,7 +26,7 @@ func (o *Office) Audit() error {
 	var unpaid, credit, paid, settled, lost int64
 	for _, c := range s.credentials[1:] {
 		credit += c.credit
-		owing := 0
+		owing := int32(0)
 		for _, seq := range c.bills {
 			b := s.bills[seq]
 			switch {
@@ -130,14 +131,20 @@ func (o *Office) Digest() [32]byte {
 		}
 	}
 	for _, c := range s.credentials[1:] {
-		put(c.id, c.account, c.atc, c.approved.UnixMicro(), c.verifying, c.refused, uint8(c.stop), int64(c.owing), c.credit, c.material.sequence, c.material.used)
+		put(c.id, c.account, c.atc, int64(c.approved), c.verifying, c.refused, uint8(c.stop), int64(c.owing), c.credit, c.material.sequence, c.material.used)
 		for _, seq := range c.bills {
 			b := s.bills[seq]
-			put(b.seq, uint8(b.state), b.minor, b.refunded, b.returning, int64(b.tries), b.next.UnixMicro(), b.rrn)
+			put(b.seq, uint8(b.state), b.minor, b.refunded, b.returning, b.tries, int64(b.next))
+			if b.paid != nil {
+				put(b.paid.rrn)
+			}
 		}
 	}
 	for _, a := range s.accounts[1:] {
 		put(a.number, a.merged, a.par, a.category)
+		for _, year := range slices.Sorted(maps.Keys(a.earlier)) {
+			put(int64(year), int64(a.earlier[year].Incomplete), int64(a.earlier[year].Completed))
+		}
 		for i := range a.taps {
 			put(a.taps[i].device, a.taps[i].sequence, uint8(a.taps[i].state))
 		}
@@ -153,6 +160,10 @@ func (o *Office) Digest() [32]byte {
 	for _, key := range keys {
 		put(key, uint8(s.payments[key].status))
 	}
-	put(s.list.digest, s.list.sequence, int32(s.closed), s.stan, s.batch, s.book.Digest())
+	for _, a := range accountNames {
+		b := s.book.Balance(a.number)
+		put(b.DebitsPosted, b.CreditsPosted, s.book.Last(a.number))
+	}
+	put(s.list.digest, s.list.sequence, int32(s.closed), s.stan, s.batch)
 	return [32]byte(h.Sum(nil))
 }

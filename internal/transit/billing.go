@@ -61,7 +61,7 @@ func (s *state) applyCharged(r *journal.Row) error {
 	}
 	a := s.accounts[c.account]
 	if Reason(r.Reason) == ReasonOperator { // a refund by grace: no journey has changed
-		s.newBill(c, r, -r.Amount)
+		s.newBill(c, r, -r.Amount, dateOf(r.BusinessDate))
 		return nil
 	}
 	places := make(map[tapKey]int, len(a.taps))
@@ -72,7 +72,11 @@ func (s *state) applyCharged(r *journal.Row) error {
 	for i := range a.booked {
 		known[a.booked[i].tap] = i
 	}
+	ridden := dateOf(r.BusinessDate)
 	for _, l := range lines {
+		if l.minor != 0 {
+			ridden = min(ridden, l.day)
+		}
 		for _, key := range [...]tapKey{l.tap, l.other} {
 			if i, ok := places[key]; ok && a.taps[i].state != l.state && a.taps[i].state != TapTakenBack {
 				s.totals.state(a.taps[i].state, l.state)
@@ -80,20 +84,23 @@ func (s *state) applyCharged(r *journal.Row) error {
 			}
 		}
 		if i, ok := known[l.tap]; ok {
+			s.tallies.day(a.booked[i].day).Minor += l.minor
 			a.booked[i].minor += l.minor
+			a.booked[i].gap = l.gapOf()
 			continue
 		}
 		known[l.tap] = len(a.booked)
-		a.booked = append(a.booked, booked{tap: l.tap, minor: l.minor, day: l.day, credential: c.number})
+		a.booked = append(a.booked, booked{tap: l.tap, minor: l.minor, day: l.day, credential: c.number, gap: l.gapOf()})
+		s.tallies.journey(&a.booked[len(a.booked)-1], 1)
 	}
 	s.forget(a, dateOf(r.BusinessDate))
 	a.since, a.unbilled, a.estimate, a.looked = 0, 0, 0, 0
-	s.newBill(c, r, total(lines))
+	s.newBill(c, r, total(lines), ridden)
 	return nil
 }
 
 // newBill takes up a bill. What the rider is owed is taken off it first.
-func (s *state) newBill(c *credential, r *journal.Row, sum int64) {
+func (s *state) newBill(c *credential, r *journal.Row, sum int64, ridden fares.Date) {
 	if sum < 0 {
 		c.credit -= sum
 		s.totals.Credited -= sum
@@ -105,11 +112,20 @@ func (s *state) newBill(c *credential, r *journal.Row, sum int64) {
 	if sum == off {
 		return
 	}
-	b := &bill{seq: r.Seq, credential: c.number, day: dateOf(r.BusinessDate), state: Due, minor: sum - off}
-	s.bills[b.seq] = b
-	c.bills = append(c.bills, b.seq)
+	b := &bill{seq: r.Seq, credential: c.number, day: dateOf(r.BusinessDate), ridden: ridden, state: Due, minor: sum - off}
+	s.takeBill(c, b)
 	s.totals.Bills++
 	s.agenda.put(b, r.At)
+}
+
+// takeBill puts a bill where it is found.
+func (s *state) takeBill(c *credential, b *bill) {
+	s.bills[b.seq] = b
+	s.tallies.bill(b, 1)
+	c.bills = append(c.bills, b.seq)
+	if b.next != 0 {
+		s.agenda.push(b)
+	}
 }
 
 // forget drops taps and lines that can no longer change anything, and keeps what their years count.
@@ -124,8 +140,16 @@ func (s *state) forget(a *account, through fares.Date) {
 	a.taps = keep
 	lines := a.booked[:0]
 	for _, b := range a.booked {
-		if b.day >= before {
+		if b.day < before {
+			s.tallies.journey(&b, -1)
+		}
+		switch {
+		case b.day >= before:
 			lines = append(lines, b)
+		case b.gap == gapCompleted:
+			a.own().count(b.day.Year(), fares.YearCount{Incomplete: 1, Completed: 1})
+		case b.gap == gapMaximum:
+			a.own().count(b.day.Year(), fares.YearCount{Incomplete: 1})
 		}
 	}
 	a.booked = lines
@@ -174,12 +198,16 @@ func (s *state) applyBill(r *journal.Row) error {
 			return err
 		}
 		s.totals.Settled -= b.minor
+		s.tallies.bill(b, -1)
 		b.minor = 0
+		s.tallies.bill(b, 1)
 		return nil
 	}
 	if b.state.Denies() {
 		s.totals.Owed -= r.Amount
 	}
+	s.tallies.bill(b, -1)
 	b.minor -= r.Amount
+	s.tallies.bill(b, 1)
 	return nil
 }

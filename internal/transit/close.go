@@ -15,6 +15,9 @@ import (
 // come in between. The reply is Closing, or an error that wraps ErrClosed.
 type CloseDay struct{ Day fares.Date }
 
+// CloseOn is the command that goes on with a close at once, without waiting for its timer. The reply is Closing.
+type CloseOn struct{}
+
 // Closing says that a close has begun, or is under way already.
 type Closing struct {
 	Day      fares.Date `json:"day"`
@@ -109,6 +112,7 @@ func (o *Office) closeSome(now time.Time, step *journal.Step) {
 		return
 	}
 	o.append(step, now, journal.Row{Kind: journal.DayClosed, BusinessDate: dateNumber(c.day), Reason: dayEnds, Linked: c.seq})
+	o.saveSoon = true
 	if o.deps.Profile.Verify == VerifyMaximum {
 		for _, credential := range s.credentials[1:] {
 			o.release(now, credential, step)

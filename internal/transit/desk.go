@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"tapnet/emv"
@@ -231,7 +229,7 @@ func (o *Office) refundBill(now time.Time, c RefundBill, step *journal.Step) (Do
 // refund sends money back for a bill.
 func (o *Office) refund(now time.Time, b *bill, minor int64, _ bool, step *journal.Step) bool {
 	c := o.state.credentials[b.credential]
-	if b.rrn == "" || minor > c.credit || !o.send(now, AskRefund, c, b, minor, step) {
+	if b.paid == nil || b.paid.rrn == "" || minor > c.credit || !o.send(now, AskRefund, c, b, minor, step) {
 		return false
 	}
 	o.under++
@@ -288,7 +286,7 @@ func (s *state) applyChange(r *journal.Row) error {
 	}
 	if Reason(r.Reason) == ReasonClaim && note.ID != nil {
 		c := s.credentialOf(*note.ID, note.Epoch)
-		c.claimed = r.At
+		c.claimed = stampOf(r.At)
 		s.claims[c.number] = true
 		return nil
 	}
@@ -310,16 +308,17 @@ func (s *state) applyChange(r *journal.Row) error {
 		c.stop, c.refused = 0, false
 		s.list.stale[a.number] = true
 	case ReasonStatement:
-		a.corrections = append(a.corrections, fares.Correction{Journey: fares.TapID{Device: note.Device, Sequence: note.Sequence}, Place: note.Place, Made: r.At})
+		made := fares.Correction{Journey: fares.TapID{Device: note.Device, Sequence: note.Sequence}, Place: note.Place, Made: r.At}
+		a.own().corrections = append(a.corrections, made)
 		a.waiting = true
 	case ReasonCategory:
-		a.category, a.waiting = note.Category, true
+		a.own().category, a.waiting = note.Category, true
 	case ReasonToken:
 		if len(note.Token) != len(a.token) {
 			return fmt.Errorf("row %d: a token's hash of %d bytes", r.Seq, len(note.Token))
 		}
 		delete(s.tokens, a.token)
-		a.token = [32]byte(note.Token)
+		a.own().token = [32]byte(note.Token)
 		s.tokens[a.token] = a.number
 	default:
 		return fmt.Errorf("row %d: reason %d has no meaning here", r.Seq, r.Reason)
@@ -342,15 +341,50 @@ func (o *Office) heard(now time.Time, c Heard, step *journal.Step) {
 		step.Emit(journal.Effect{Reply: gate.HealthAnswer{Device: c.Health.Device, Number: c.Health.Number, Time: now}})
 		return
 	}
+	var before stamp // of the report before this one
+	if known {
+		before = o.state.devices[d].reported
+	}
 	o.append(step, now, journal.Row{Kind: journal.TerminalChanged, Terminal: c.Health.Device, Note: note})
 	answer := gate.HealthAnswer{Device: c.Health.Device, Number: c.Health.Number, Time: now}
-	for _, n := range slices.Sorted(maps.Keys(o.state.claims)) {
-		cr := o.state.credentials[n]
-		if cr.approved.After(cr.claimed) && now.Sub(cr.approved) < day && len(answer.Approved) < gate.MaxApprovals {
-			answer.Approved = append(answer.Approved, cr.id)
-		}
-	}
+	answer.Approved = o.state.approvals(now, before)
 	step.Emit(journal.Effect{Reply: answer})
+}
+
+// approval is the first of a credential whose first ride was granted before.
+type approval struct {
+	at         stamp
+	credential int32
+}
+
+// approvalsFor is how long gates are told of an approval, and approvalsAgain how long before a gate's last report its answer reaches back: that one may have
+// been lost. A gate that misses an approval asks for another grant, and gets it.
+const (
+	approvalsFor   = 10 * time.Minute
+	approvalsAgain = time.Minute
+)
+
+// approvals are the latest, for a device that reported before.
+func (s *state) approvals(now time.Time, before stamp) (ids []denylist.ID) {
+	since := max(stampOf(now.Add(-approvalsFor)), before-stamp(approvalsAgain/time.Microsecond))
+	for i := len(s.approved) - 1; i >= 0 && s.approved[i].at >= since && len(ids) < gate.MaxApprovals; i-- {
+		ids = append(ids, s.credentials[s.approved[i].credential].id)
+	}
+	return ids
+}
+
+// approve ends the wait of a credential whose first ride was granted.
+func (s *state) approve(c *credential, at time.Time) {
+	c.approved, c.refused = stampOf(at), false
+	if !s.claims[c.number] {
+		return
+	}
+	delete(s.claims, c.number)
+	old := 0
+	for since := stampOf(at.Add(-approvalsFor)); old < len(s.approved) && s.approved[old].at < since; {
+		old++
+	}
+	s.approved = append(s.approved[old:], approval{c.approved, c.number})
 }
 
 func (s *state) applyHealth(r *journal.Row) error {
@@ -359,7 +393,7 @@ func (s *state) applyHealth(r *journal.Row) error {
 		return fmt.Errorf("row %d: %w", r.Seq, err)
 	}
 	d := s.deviceOf(r.Terminal)
-	d.health, d.heard = h, r.At
+	d.health, d.heard, d.reported = h, r.At, stampOf(r.At)
 	return nil
 }
 
@@ -372,9 +406,9 @@ type Claim struct {
 func (o *Office) claim(now time.Time, c Claim, step *journal.Step) {
 	s := o.state
 	granted := true
-	if at, known := s.credentialBy[c.ID]; known {
+	if at, known := s.known(c.ID); known {
 		cr := s.credentials[at]
-		granted = cr.stop == 0 && cr.owing == 0 && !cr.refused && (cr.claimed.IsZero() || cr.approved.After(cr.claimed))
+		granted = cr.stop == 0 && cr.owing == 0 && !cr.refused && (cr.claimed == 0 || cr.approved > cr.claimed)
 	}
 	if granted && !c.ID.IsZero() {
 		o.changed(now, 0, ReasonClaim, change{ID: &c.ID, Epoch: c.Epoch}, step)

@@ -136,7 +136,7 @@ func (o *Office) ingest(now time.Time, ev *journal.Event, c *gate.Chunk, step *j
 			}
 			o.take(now, c, found, piece{p.from, to}, step)
 			for i := p.from; i < to; i++ {
-				if at, ok := o.state.credentialBy[found.records[i].ID]; ok {
+				if at, ok := o.state.known(found.records[i].ID); ok {
 					touched[at] = true
 				}
 			}
@@ -326,7 +326,7 @@ func (c *credential) learn(d *device, row uint64, g *gate.Record) {
 // takeBack takes a tap out whose rider did not go through. It may not be here yet.
 func (s *state) takeBack(d *device, g *gate.Record) {
 	key := tapKey{d.number, g.Subject}
-	if at, known := s.credentialBy[g.ID]; known {
+	if at, known := s.known(g.ID); known {
 		a := s.accounts[s.credentials[at].account]
 		for i := len(a.taps) - 1; i >= 0; i-- {
 			t := &a.taps[i]

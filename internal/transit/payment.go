@@ -32,6 +32,7 @@ type payment struct {
 	bill       uint64
 	minor      int64
 	status     status
+	chip       bool                       // the card's cryptogram is in it
 	request    *unionpay.FinancialRequest // only in the process that sent it
 	sealed     []byte
 	stan       uint32
@@ -69,6 +70,7 @@ func (o *Office) sendWith(now time.Time, ask Ask, c *credential, b *bill, minor 
 		return false
 	}
 	o.shape(&m, ask, c, b)
+	o.indicate(now, &m, ask, c, b, chip)
 	sealed := o.envelope.Seal(&m)
 	if sealed == nil {
 		return false
@@ -128,7 +130,7 @@ func (s *state) applyRequested(r *journal.Row) error {
 		s.batch++
 	}
 	if r.ATC != 0 {
-		c.material.used = true
+		c.material.used, p.chip = true, true
 	}
 	switch p.ask {
 	case AskVerify, AskHold:
@@ -141,7 +143,7 @@ func (s *state) applyRequested(r *journal.Row) error {
 		s.purses = s.purses[1:]
 		return nil
 	case AskTap:
-		c.recovered = r.At
+		c.recovered = stampOf(r.At)
 	}
 	b := s.bills[p.bill]
 	if b == nil {
@@ -155,7 +157,7 @@ func (s *state) applyRequested(r *journal.Row) error {
 		b.returning = p.minor
 		return s.move(b, EventRefund, r)
 	}
-	b.next = time.Time{}
+	b.next = 0
 	return s.move(b, EventAsk, r)
 }
 
@@ -199,6 +201,11 @@ func (s *state) applyPayment(r *journal.Row) error {
 	if !wasSilent {
 		return nil
 	}
+	if p.chip && c.material.used {
+		// Whether the issuer has seen the cryptogram nobody knows: the next request shows it again and names this one.
+		c.material.used, c.material.shown = false, true
+		c.proof = p.proof()
+	}
 	c.verifying = c.verifying && p.ask != AskVerify && p.ask != AskHold
 	if b := s.bills[p.bill]; b != nil {
 		if err := s.move(b, EventTakenBack, r); err != nil {
@@ -207,6 +214,11 @@ func (s *state) applyPayment(r *journal.Row) error {
 		s.again(b, r.At)
 	}
 	return nil
+}
+
+// proof is the request as a later one names it. Its key ends with the class of its message.
+func (p *payment) proof() *proof {
+	return &proof{stan: p.stan, batch: p.batch, date: p.date, hold: p.key[len(p.key)-1] == unionpay.TypeAuthorizationRequest.Class()}
 }
 
 // end forgets a request.
@@ -218,10 +230,10 @@ func (s *state) end(p *payment) {
 // again sets when a bill is asked for next: by the calendar, and not by itself when that is at its end.
 func (s *state) again(b *bill, now time.Time) {
 	waits := s.deps.Profile.Retries
-	if b.tries < len(waits) {
+	if int(b.tries) < len(waits) {
 		s.agenda.put(b, now.Add(waits[b.tries]))
 	} else {
-		b.next = time.Time{}
+		b.next = 0
 	}
 	b.tries++
 }
@@ -233,10 +245,11 @@ func (s *state) applyAnswer(r *journal.Row, p *payment, c *credential) error {
 		return fmt.Errorf("row %d: %w", r.Seq, err)
 	}
 	class, stop := ClassOf(answer.Response)
+	s.proven(p, c, class, answer.Response)
 	a := s.accounts[c.account]
 	s.list.stale[a.number] = true
 	if class == ClassApproved && p.ask != AskRefund && p.ask != AskUpload {
-		c.approved, c.refused = r.At, false
+		s.approve(c, r.At)
 	}
 	if class == ClassCard && p.ask != AskRefund && p.ask != AskUpload {
 		c.stop = stop
@@ -267,6 +280,16 @@ func (s *state) applyAnswer(r *journal.Row, p *payment, c *credential) error {
 	return nil
 }
 
+// proven remembers a request that the issuer has decided by the card's cryptogram, and forgets one that nobody knows.
+func (s *state) proven(p *payment, c *credential, class Class, code unionpay.ResponseCode) {
+	switch {
+	case p.chip && (class == ClassApproved || class == ClassFunds):
+		c.proof, c.material.shown = p.proof(), false
+	case code == unionpay.OriginalNotFound && p.ask != AskRefund && p.ask != AskComplete:
+		c.proof = nil
+	}
+}
+
 // applyPaid follows a bill that was asked for.
 func (s *state) applyPaid(r *journal.Row, p *payment, c *credential, class Class, rrn string) error {
 	b := s.bills[p.bill]
@@ -278,7 +301,7 @@ func (s *state) applyPaid(r *journal.Row, p *payment, c *credential, class Class
 	}
 	switch class {
 	case ClassApproved:
-		b.rrn, b.stan, b.batch, b.date = rrn, p.stan, p.batch, p.date
+		b.paid = &receipt{rrn, p.stan, p.batch, p.date}
 		return s.move(b, EventApproved, r)
 	case ClassCard:
 		return s.move(b, EventCard, r)
@@ -286,7 +309,7 @@ func (s *state) applyPaid(r *journal.Row, p *payment, c *credential, class Class
 	event := EventFunds
 	if class != ClassFunds {
 		event = EventSystem
-		if b.tries >= len(s.deps.Profile.Retries) {
+		if int(b.tries) >= len(s.deps.Profile.Retries) {
 			event = EventExhausted
 		}
 	}
@@ -301,7 +324,9 @@ func (s *state) applyPaid(r *journal.Row, p *payment, c *credential, class Class
 func (s *state) applyReturned(r *journal.Row, p *payment, c *credential, done bool) error {
 	b := s.bills[p.bill]
 	if done {
+		s.tallies.bill(b, -1)
 		b.refunded += p.minor
+		s.tallies.bill(b, 1)
 		s.totals.Refunded += p.minor
 	} else {
 		c.credit += p.minor

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -26,7 +27,26 @@ type line struct {
 	day        fares.Date
 	credential int32
 	state      TapState
-	other      tapKey // the other tap of the journey, zero for none
+	other      tapKey // the other tap of the journey, zero for none; of one that lacks a tap noTap and how that was settled
+}
+
+// noTap in the place of a device says that a journey lacks a tap.
+const noTap int32 = math.MaxInt32
+
+// gap is how a journey without one of its taps was settled. What the rider said where it was is none.
+type gap uint8
+
+const (
+	gapMaximum   gap = iota + 1 // the highest fare
+	gapCompleted                // by the rider's other journeys
+)
+
+// gapOf is the line's.
+func (l *line) gapOf() gap {
+	if l.other.device != noTap {
+		return 0
+	}
+	return gap(l.other.sequence)
 }
 
 // plan is what is new about an account since its last bills.
@@ -114,7 +134,7 @@ func (p *plan) journey(s *state, a *account, j *fares.Journey, was map[tapKey]bo
 		point = j.End
 	}
 	for _, n := range a.credentials {
-		if s.credentials[n].medium == point.Medium {
+		if s.credentials[n].medium() == point.Medium {
 			l.credential = n
 		}
 	}
@@ -122,6 +142,12 @@ func (p *plan) journey(s *state, a *account, j *fares.Journey, was map[tapKey]bo
 		l.other, _ = owner(j.End.Tap)
 	}
 	changed := states[id] != l.state || l.other != tapKey{} && states[l.other] != l.state
+	switch j.State {
+	case fares.Maximum:
+		l.other = tapKey{noTap, uint64(gapMaximum)}
+	case fares.Completed:
+		l.other = tapKey{noTap, uint64(gapCompleted)}
+	}
 	if l.minor != 0 || !known || changed {
 		p.lines = append(p.lines, l)
 	}

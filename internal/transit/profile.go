@@ -52,7 +52,8 @@ func (p Presentment) Term() glossary.Term { return presentmentTerms[p] }
 type Profile struct {
 	Name   string
 	Verify Verification
-	// VerifyKind is what a verification is sent as: unionpay.KindPreAuth, or KindSale for acquirers without pre-authorization.
+	// VerifyKind is what a verification is sent as: unionpay.KindPreAuth, KindSale for acquirers without pre-authorization, or of nothing KindBalance: an
+	// inquiry, for acquirers that take no authorization of zero. What it says of the balance is not kept.
 	VerifyKind unionpay.MessageType
 	// VerifyMinor is the nominal amount; MaximumMinor the highest fare, which bounds what one tap can cost.
 	VerifyMinor, MaximumMinor int64
@@ -95,7 +96,7 @@ func Profiles() []Profile {
 	aggregate, preauth, zero, single := base, base, base, base
 	aggregate.Name, aggregate.Verify, aggregate.VerifyMinor, aggregate.LimitMinor = "aggregate", VerifyNominal, 100, 3000
 	preauth.Name, preauth.Verify, preauth.Present, preauth.HoldLife = "preauth", VerifyMaximum, EachJourney, holdLife
-	zero.Name, zero.Verify, zero.LimitMinor = "zero", VerifyZero, 3000
+	zero.Name, zero.Verify, zero.LimitMinor, zero.VerifyKind = "zero", VerifyZero, 3000, unionpay.KindBalance
 	single.Name, single.Present = "single", EachJourney
 	return []Profile{aggregate, preauth, zero, single}
 }
@@ -122,7 +123,8 @@ func (p *Profile) check() error {
 		return wrong("the name is empty or longer than %d bytes", nameMax)
 	case p.Verify > VerifyMaximum || p.Present > EachJourney:
 		return wrong("verification %d or presentment %d", p.Verify, p.Present)
-	case p.Verify != VerifyNothing && p.VerifyKind != unionpay.KindPreAuth && p.VerifyKind != unionpay.KindSale:
+	case p.Verify != VerifyNothing && p.VerifyKind != unionpay.KindPreAuth && p.VerifyKind != unionpay.KindSale &&
+		(p.Verify != VerifyZero || p.VerifyKind != unionpay.KindBalance):
 		return wrong("a verification is a pre-authorization or a sale, not kind %q", p.VerifyKind)
 	case p.Verify == VerifyMaximum && (p.VerifyKind != unionpay.KindPreAuth ||
 		p.CompleteKind != unionpay.KindCompletion && p.CompleteKind != unionpay.KindCompletionNote):

@@ -2,6 +2,7 @@ package transit
 
 import (
 	"context"
+	"time"
 
 	"tapnet/emv"
 	"tapnet/gate"
@@ -128,6 +129,32 @@ func digits(b []byte) string {
 	return string(out)
 }
 
+// gatherDays is how long after the first ride its fare counts as asked for in time; later it is made up for, like a debt. An issuer's limit may be the same.
+const gatherDays = 7
+
+// indicate says in a request that rides are paid after they were taken, and which earlier request has proven the card when this one cannot.
+func (o *Office) indicate(now time.Time, m *unionpay.FinancialRequest, ask Ask, c *credential, b *bill, chip bool) {
+	t := unionpay.Transit{Use: unionpay.TransitVerify}
+	switch ask {
+	case AskVerify, AskHold:
+		t.Ridden = dateNumber(o.deps.Book.ServiceDate(time.UnixMilli(c.material.at)))
+	case AskPay, AskRetry, AskTap:
+		t.Use, t.Ridden = unionpay.TransitFares, dateNumber(b.ridden)
+		if b.state == Owed || o.deps.Book.ServiceDate(now)-b.ridden > gatherDays {
+			t.Use = unionpay.TransitDebt
+		}
+	default:
+		return
+	}
+	m.Detail = unionpay.AppendTransit(m.Detail, t)
+	if p := c.proof; p != nil && (!chip || c.material.shown) {
+		m.Original = &unionpay.Original{Batch: p.batch, STAN: p.stan, Date: p.date}
+		if p.hold && m.Info.MessageType == unionpay.KindSale {
+			m.Condition = unionpay.ConditionPreAuth
+		}
+	}
+}
+
 // shape makes a request what it is asked for.
 func (o *Office) shape(m *unionpay.FinancialRequest, ask Ask, c *credential, b *bill) {
 	profile := &o.deps.Profile
@@ -136,16 +163,19 @@ func (o *Office) shape(m *unionpay.FinancialRequest, ask Ask, c *credential, b *
 	}
 	switch ask {
 	case AskVerify, AskHold:
-		if profile.VerifyKind == unionpay.KindPreAuth {
+		switch profile.VerifyKind {
+		case unionpay.KindPreAuth:
 			m.Authorization, m.Processing, m.Condition, m.Info.MessageType = true, unionpay.ProcessingPreAuth, unionpay.ConditionPreAuth, unionpay.KindPreAuth
+		case unionpay.KindBalance:
+			m.Processing, m.Info.MessageType = unionpay.ProcessingBalance, unionpay.KindBalance
 		}
 	case AskComplete:
 		m.Condition, m.Info.MessageType, m.Advice = unionpay.ConditionPreAuth, profile.CompleteKind, profile.CompleteKind == unionpay.KindCompletionNote
 		m.AuthCode = c.hold.auth
 		original(c.hold.batch, c.hold.stan, c.hold.date)
 	case AskRefund:
-		m.Advice, m.Processing, m.Info.MessageType, m.RRN, m.Reserved = true, unionpay.ProcessingVoid, unionpay.KindRefund, b.rrn, "CUP"
-		original(b.batch, b.stan, b.date)
+		m.Advice, m.Processing, m.Info.MessageType, m.RRN, m.Reserved = true, unionpay.ProcessingVoid, unionpay.KindRefund, b.paid.rrn, "CUP"
+		original(b.paid.batch, b.paid.stan, b.paid.date)
 	case AskUpload:
 		m.Info.MessageType, m.Reserved = unionpay.KindOfflineUpload, "CUP"
 	}

@@ -2,7 +2,6 @@ package transit
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"tapnet/gate"
@@ -23,16 +22,17 @@ const (
 
 // device is a gate, bus or inspector's device as far as its log is here.
 type device struct {
-	name    string
-	number  int32
-	spans   []span
-	taps    uint64 // of cards, opened or not
-	opened  uint64
-	refused uint64 // chunks, since the start of this process
-	why     string // of the last refused chunk
-	heard   time.Time
-	health  gate.Health
-	ahead   uint64 // taps from further in the future than a clock may be
+	name     string
+	number   int32
+	spans    []span
+	taps     uint64 // of cards, opened or not
+	opened   uint64
+	refused  uint64 // chunks, since the start of this process
+	why      string // of the last refused chunk
+	heard    time.Time
+	health   gate.Health
+	reported stamp  // the last report about itself
+	ahead    uint64 // taps from further in the future than a clock may be
 }
 
 // material says where the sealed data of a credential's last tap lie: a record of an Uploaded row.
@@ -42,6 +42,15 @@ type material struct {
 	sequence uint64
 	at       int64
 	used     bool // its cryptogram has been in a request
+	shown    bool // and may have been seen: the request was not answered
+}
+
+// proof is a request that the issuer decided by a cryptogram of the credential's, or may have: a later one without a cryptogram of its own names it.
+type proof struct {
+	stan  uint32
+	batch uint32
+	date  string // MMDD
+	hold  bool   // it was a pre-authorization
 }
 
 // credential is a card, or a token of one, as the gates know it.
@@ -50,18 +59,18 @@ type credential struct {
 	account   int32
 	id        denylist.ID
 	epoch     denylist.Epoch
-	medium    string
 	atc       uint16
-	material  material
-	approved  time.Time // of the last approval; zero: never
 	verifying bool
 	refused   bool            // the last verification was, for want of money
 	stop      denylist.Reason // the card will not pay, or the operator stopped it
-	owing     int             // bills that keep it on the list
-	credit    int64           // what is owed to the rider and no bill was found to give it back on
-	recovered time.Time       // the last attempt because of a tap
-	hold      *payment        // an approved maximum that the next bill completes
-	claimed   time.Time       // the first ride without authentication that was granted
+	owing     int32           // bills that keep it on the list
+	material  material
+	proof     *proof   // nil: none
+	approved  stamp    // of the last approval; zero: never
+	credit    int64    // what is owed to the rider and no bill was found to give it back on
+	recovered stamp    // the last attempt because of a tap
+	hold      *payment // an approved maximum that the next bill completes
+	claimed   stamp    // the first ride without authentication that was granted
 	bills     []uint64
 }
 
@@ -71,6 +80,7 @@ type booked struct {
 	minor      int64
 	day        fares.Date
 	credential int32
+	gap        gap
 }
 
 type tapKey struct {
@@ -82,19 +92,54 @@ type tapKey struct {
 type account struct {
 	number      int32
 	merged      int32 // the account that this one became part of; 0 for none
-	par         denylist.ID
 	credentials []int32
 	taps        []tap
 	booked      []booked
+	*person           // never nil, see own
+	since       int64 // the first tap that no bill has seen, milliseconds; 0 for none
+	estimate    int64 // what the unbilled taps come to, as looked at last, and how many they were then
+	looked      int32
+	unbilled    int32    // taps since the last bill
+	first       [1]int32 // credentials of an account that has one
+	waiting     bool     // the next close has to look at it
+}
+
+// person is what most riders never tell: they tap, and that is all.
+type person struct {
+	par         denylist.ID
 	corrections []fares.Correction
 	category    string
-	token       [32]byte // hash of the rider's token for the app; zero for none
-	waiting     bool     // the next close has to look at it
-	since       int64    // the first tap that no bill has seen, milliseconds; 0 for none
-	unbilled    int      // taps since the last bill
-	earlier     map[int]fares.YearCount
-	estimate    int64 // what the unbilled taps come to, as looked at last, and how many they were then
-	looked      int
+	token       [32]byte                // hash of the rider's token for the app; zero for none
+	earlier     map[int]fares.YearCount // of years whose taps are forgotten
+}
+
+// nobody is the person of all who have told nothing.
+var nobody = new(person)
+
+// own is the person of an account, to be changed.
+func (a *account) own() *person {
+	if a.person == nobody {
+		a.person = new(person)
+	}
+	return a.person
+}
+
+// stamp is an instant in microseconds, zero for none: there are tens of millions of them.
+type stamp int64
+
+func stampOf(t time.Time) stamp {
+	if t.IsZero() {
+		return 0
+	}
+	return stamp(t.UnixMicro())
+}
+
+// Time is the instant, zero for none.
+func (s stamp) Time() time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(s)).UTC()
 }
 
 // bill is a sum that one credential is asked for.
@@ -102,17 +147,23 @@ type bill struct {
 	seq        uint64
 	credential int32
 	day        fares.Date
+	ridden     fares.Date // the day of the first of its journeys
 	state      BillState
-	minor      int64 // what is asked for
+	tries      uint8
+	code       uint16 // of the last answer
+	minor      int64  // what is asked for
 	refunded   int64
 	returning  int64
-	tries      int
-	next       time.Time // when it is asked for next; zero: not by itself
-	code       uint16    // of the last answer
-	rrn        string
-	stan       uint32
-	batch      uint32
-	date       string // MMDD of the payment
+	next       stamp    // when it is asked for next; zero: not by itself
+	paid       *receipt // nil until the acquirer has approved it
+}
+
+// receipt is how a later message names a payment.
+type receipt struct {
+	rrn   string
+	stan  uint32
+	batch uint32
+	date  string // MMDD
 }
 
 // purse is a tap that the card paid by itself.
@@ -128,7 +179,7 @@ type state struct {
 	devices      []*device
 	deviceBy     map[string]int32
 	credentials  []*credential // from 1
-	credentialBy map[denylist.ID]int32
+	credentialBy index
 	accounts     []*account // from 1
 	parBy        map[denylist.ID]int32
 	bills        map[uint64]*bill
@@ -142,29 +193,41 @@ type state struct {
 	list         list
 	agenda       agenda
 	tokens       map[[32]byte]int32 // account of a rider's token, by its hash
-	claims       map[int32]bool     // credentials whose first ride was granted before an approval
+	claims       map[int32]bool     // credentials whose first ride was granted, until they are approved
+	approved     []approval         // of those, the latest, in order
 	purses       []purse            // to be told to the acquirer, in order
 	totals       Totals
+	tallies      tallies
 	last         uint64
+}
+
+// accountNames are all of them.
+var accountNames = [...]accountName{
+	{AccountRiders, "riders", ledger.Asset}, {AccountAcquirer, "acquirer", ledger.Asset}, {AccountFares, "fares", ledger.Income},
+	{AccountLoss, "written off", ledger.Expense}, {AccountCounter, "counter", ledger.Asset},
+}
+
+type accountName struct {
+	number ledger.Account
+	name   string
+	kind   ledger.Kind
+}
+
+func (a accountName) spec(deps *Deps) ledger.AccountSpec {
+	return ledger.AccountSpec{Name: a.name, Currency: currencyNumber(deps), Kind: a.kind}
 }
 
 func newState(deps *Deps) (*state, error) {
 	s := &state{
-		deps: deps, deviceBy: map[string]int32{}, credentials: []*credential{nil}, credentialBy: map[denylist.ID]int32{}, accounts: []*account{nil},
+		deps: deps, deviceBy: map[string]int32{}, credentials: []*credential{nil}, credentialBy: newIndex(), accounts: []*account{nil},
 		parBy: map[denylist.ID]int32{}, bills: map[uint64]*bill{}, takenBack: map[tapKey]bool{}, payments: map[string]*payment{},
 		bySeq: map[uint64]*payment{}, claims: map[int32]bool{}, tokens: map[[32]byte]int32{}, batch: 1, book: ledger.NewBook(),
 	}
+	s.tallies = tallies{debts: map[uint64]bool{}, days: map[fares.Date]*DayView{}}
 	s.list.listed, s.list.stale = map[denylist.ID]listing{}, map[int32]bool{}
 	s.totals.States = map[TapState]uint64{}
-	for _, a := range []struct {
-		number ledger.Account
-		name   string
-		kind   ledger.Kind
-	}{
-		{AccountRiders, "riders", ledger.Asset}, {AccountAcquirer, "acquirer", ledger.Asset}, {AccountFares, "fares", ledger.Income},
-		{AccountLoss, "written off", ledger.Expense}, {AccountCounter, "counter", ledger.Asset},
-	} {
-		if code := s.book.Open(a.number, ledger.AccountSpec{Name: a.name, Currency: currencyNumber(deps), Kind: a.kind}); code != ledger.OK {
+	for _, a := range accountNames {
+		if code := s.book.Open(a.number, a.spec(deps)); code != ledger.OK {
 			return nil, fmt.Errorf("transit: open the account %q: %s", a.name, code)
 		}
 	}
@@ -185,13 +248,15 @@ func (s *state) deviceOf(name string) *device {
 
 // credentialOf finds a credential, or takes it up as an account of its own.
 func (s *state) credentialOf(id denylist.ID, epoch denylist.Epoch) *credential {
-	if at, ok := s.credentialBy[id]; ok {
+	if at, ok := s.known(id); ok {
 		return s.credentials[at]
 	}
 	c := &credential{number: int32(len(s.credentials)), id: id, epoch: epoch, account: int32(len(s.accounts))}
-	c.medium = "c" + strconv.Itoa(int(c.number))
-	s.credentials, s.credentialBy[id] = append(s.credentials, c), c.number
-	s.accounts = append(s.accounts, &account{number: c.account, credentials: []int32{c.number}})
+	s.credentials = append(s.credentials, c)
+	s.credentialBy.put(id, c.number)
+	a := &account{number: c.account, first: [1]int32{c.number}, person: nobody}
+	a.credentials = a.first[:]
+	s.accounts = append(s.accounts, a)
 	return c
 }
 
@@ -223,7 +288,7 @@ func (s *state) link(c *credential, par denylist.ID) {
 		return
 	case !known:
 		if a.par.IsZero() {
-			a.par = par
+			a.own().par = par
 			s.parBy[par] = a.number
 		}
 		s.list.stale[a.number] = true
@@ -247,26 +312,45 @@ func (s *state) merge(a, b *account) {
 	b.credentials = append(b.credentials, a.credentials...)
 	b.taps = append(b.taps, a.taps...)
 	b.booked = append(b.booked, a.booked...)
-	b.corrections = append(b.corrections, a.corrections...)
-	if b.par.IsZero() {
-		b.par = a.par
+	if a.person != nobody {
+		b.own().join(a.person)
 	}
 	if !b.par.IsZero() {
 		s.parBy[b.par] = b.number
-	}
-	if b.category == "" {
-		b.category = a.category
-	}
-	if b.token == [32]byte{} {
-		b.token = a.token
 	}
 	if b.since == 0 || a.since != 0 && a.since < b.since {
 		b.since = a.since
 	}
 	b.unbilled += a.unbilled
 	b.waiting = true
-	*a = account{number: a.number, merged: b.number}
+	*a = account{number: a.number, merged: b.number, person: nobody}
 	s.list.stale[b.number] = true
+}
+
+// join takes over what another has told.
+func (p *person) join(other *person) {
+	p.corrections = append(p.corrections, other.corrections...)
+	if p.par.IsZero() {
+		p.par = other.par
+	}
+	if p.category == "" {
+		p.category = other.category
+	}
+	if p.token == [32]byte{} {
+		p.token = other.token
+	}
+	for year, n := range other.earlier {
+		p.count(year, n)
+	}
+}
+
+// count adds to what is remembered of a year.
+func (p *person) count(year int, n fares.YearCount) {
+	if p.earlier == nil {
+		p.earlier = map[int]fares.YearCount{}
+	}
+	was := p.earlier[year]
+	p.earlier[year] = fares.YearCount{Incomplete: was.Incomplete + n.Incomplete, Completed: was.Completed + n.Completed}
 }
 
 // apply brings the state to where the row left it. Terminal of a device's row is its name; Card is a credential's number, or in Noted rows of the kinds below
@@ -343,6 +427,8 @@ func (s *state) move(b *bill, e BillEvent, r *journal.Row) error {
 		s.list.stale[c.account] = true
 	}
 	s.totals.move(b, to)
+	s.tallies.bill(b, -1)
 	b.state = to
+	s.tallies.bill(b, 1)
 	return nil
 }

@@ -97,6 +97,6 @@ func (s *state) fareTap(t *tap) fares.Tap {
 	}
 	return fares.Tap{
 		ID: fares.TapID{Device: s.devices[t.device].name, Sequence: t.sequence}, At: t.instant(), Kind: fareKind(t.direction, &place), Service: place.Service,
-		Medium: s.credentials[t.credential].medium, Place: place.Place, Route: place.Route, Direction: place.Direction, Stop: place.Stop,
+		Medium: s.credentials[t.credential].medium(), Place: place.Place, Route: place.Route, Direction: place.Direction, Stop: place.Stop,
 	}
 }

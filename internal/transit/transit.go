@@ -1,8 +1,6 @@
 package transit
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,6 +27,9 @@ type Office struct {
 	under    int      // requests under way
 	verify   []int32  // credentials to be verified when there is room
 	troubles uint64   // riders whose taps could not be rated
+	kept     keptState
+	saving   *saving // nil: no snapshot is on its way
+	saveSoon bool
 }
 
 // New makes an office that has seen no tap.
@@ -92,6 +93,9 @@ func (o *Office) command(now time.Time, ev *journal.Event, step *journal.Step) {
 		o.ingest(now, ev, &c.Chunk, step)
 	case CloseDay:
 		o.closeDay(now, c, step)
+	case CloseOn:
+		o.closeSome(now, step)
+		step.Emit(journal.Effect{Reply: o.progress()})
 	case Publish:
 		step.Emit(journal.Effect{Reply: o.publish(now, true, step)})
 	case BuildBase:
@@ -131,7 +135,9 @@ func (o *Office) follow(now time.Time, records []gate.Record, pieces []piece, to
 		for i := p.from; i < p.to; i++ {
 			r := &records[i]
 			if r.Kind == gate.TapRecord && r.Reason == gate.DeniedDebt {
-				o.recover(now, s.credentials[s.credentialBy[r.ID]])
+				if n, known := s.known(r.ID); known {
+					o.recover(now, s.credentials[n])
+				}
 			}
 		}
 	}
@@ -147,18 +153,19 @@ func (o *Office) follow(now time.Time, records []gate.Record, pieces []piece, to
 
 // distrusts reports whether a credential that was tapped has to be verified.
 func (o *Office) distrusts(now time.Time, c *credential) bool {
-	if o.deps.Profile.Verify == VerifyNothing || c.verifying || c.refused || c.stop != 0 || c.owing > 0 || c.material.row == 0 || c.material.used {
+	m := &c.material
+	if o.deps.Profile.Verify == VerifyNothing || c.verifying || c.refused || c.stop != 0 || c.owing > 0 || m.row == 0 || m.used || m.shown {
 		return false
 	}
 	if o.deps.Profile.Verify == VerifyMaximum {
 		return c.hold == nil && len(o.state.accounts[c.account].taps) > 0
 	}
-	return c.approved.IsZero() || now.Sub(c.approved) >= o.deps.Profile.Trust
+	return c.approved == 0 || now.Sub(c.approved.Time()) >= o.deps.Profile.Trust
 }
 
 // recover brings debts of a card forward that was tapped and refused: fresh chip data may go through.
 func (o *Office) recover(now time.Time, c *credential) {
-	if c.owing == 0 || c.stop != 0 || !c.recovered.IsZero() && now.Sub(c.recovered) < o.deps.Profile.TapRecovery {
+	if c.owing == 0 || c.stop != 0 || c.recovered != 0 && now.Sub(c.recovered.Time()) < o.deps.Profile.TapRecovery {
 		return
 	}
 	for _, seq := range c.bills {
@@ -185,8 +192,8 @@ func (o *Office) pump(now time.Time, step *journal.Step) {
 		if b == nil {
 			return
 		}
-		if b.next.After(now) {
-			step.Emit(journal.Effect{Timer: dueTimer, After: b.next.Sub(now)})
+		if next := b.next.Time(); next.After(now) {
+			step.Emit(journal.Effect{Timer: dueTimer, After: next.Sub(now)})
 			return
 		}
 		o.state.agenda.drop()
@@ -217,7 +224,7 @@ func (o *Office) present(now time.Time, b *bill, step *journal.Step) bool {
 	c := o.state.credentials[b.credential]
 	ask := AskPay
 	switch {
-	case b.state == Owed && !c.material.used && c.recovered.Before(now.Add(-o.deps.Profile.TapRecovery)) && c.owing > 0:
+	case b.state == Owed && !c.material.used && c.recovered.Time().Before(now.Add(-o.deps.Profile.TapRecovery)) && c.owing > 0:
 		ask = AskTap
 	case b.state == Owed:
 		ask = AskRetry
@@ -254,7 +261,7 @@ func (o *Office) answered(now time.Time, from string, m *unionpay.FinancialRespo
 	if p.status == held && p.ask == AskVerify {
 		o.void(now, p, step)
 	}
-	if b := o.state.bills[p.bill]; b != nil && b.state == Owed && b.next.IsZero() {
+	if b := o.state.bills[p.bill]; b != nil && b.state == Owed && b.next == 0 {
 		o.giveUp(now, b, ReasonCalendar, step)
 	}
 	if c.credit > 0 {
@@ -311,7 +318,7 @@ func (o *Office) acknowledged(now time.Time, from string, m *unionpay.ReversalRe
 		return
 	}
 	o.append(step, now, journal.Row{Kind: journal.Acknowledged, Linked: p.seq, Card: int64(p.credential), Reason: m.Response.Pack()})
-	if b := o.state.bills[p.bill]; b != nil && b.state == Owed && b.next.IsZero() {
+	if b := o.state.bills[p.bill]; b != nil && b.state == Owed && b.next == 0 {
 		o.giveUp(now, b, ReasonCalendar, step)
 	}
 	o.pump(now, step)
@@ -327,18 +334,6 @@ func (o *Office) giveUp(now time.Time, b *bill, why Reason, step *journal.Step) 
 
 // Finish has nothing to add.
 func (o *Office) Finish(*journal.Effect) {}
-
-// Open implements journal.Keeper: the archive holds what memory does not, the sealed data of taps.
-func (o *Office) Open(_ context.Context, archive journal.Archive, watermark uint64) error {
-	if watermark != 0 {
-		return errors.New("transit: the journal has cells, and this office makes none")
-	}
-	o.archive = archive
-	return nil
-}
-
-// WriteBack implements journal.Keeper. Nothing is written back: every row is replayed.
-func (o *Office) WriteBack(_ *journal.Back, _ int, durable uint64) { o.releaseKept(durable) }
 
 // Replay rebuilds the state from a committed row.
 func (o *Office) Replay(r *journal.Row) error { return o.state.apply(r) }

@@ -11,13 +11,36 @@ import (
 	"tapnet/iso8583/unionpay"
 )
 
-// TestADayOnTheMetro: a ride is verified when the tap comes in, billed at the close, and paid.
-func TestADayOnTheMetro(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+// oneRider is a city with somebody who has a card.
+func oneRider(t testing.TB, profile string) (*city, *transittest.Card) {
+	t.Helper()
+	return newCity(t, profileNamed(t, profile)), transittest.NewCard(t, 1)
+}
+
+// ridden lets a card ride for 5.00 in the morning of the first day, and the gates hand in what they have.
+func (c *city) ridden(card *transittest.Card) {
+	c.Helper()
 	c.ride(card, "a", "c", c.at(0, 8, 10))
 	c.at(0, 9, 0)
 	c.upload("a", "c")
+}
+
+// poor lets the acquirer refuse every bill for want of money while it is true.
+func (c *city) poor() *bool {
+	poor := true
+	c.bank.Says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
+		if poor && m.Info.MessageType == unionpay.KindSale {
+			return unionpay.InsufficientFunds
+		}
+		return unionpay.Approved
+	}
+	return &poor
+}
+
+// TestADayOnTheMetro: a ride is verified when the tap comes in, billed at the close, and paid.
+func TestADayOnTheMetro(t *testing.T) {
+	c, card := oneRider(t, "aggregate")
+	c.ridden(card)
 	if len(c.bank.Requests) != 1 || c.bank.Requests[0].Info.MessageType != unionpay.KindPreAuth || c.bank.HeldMine != 0 {
 		t.Fatalf("%d requests, %d held: want one verification, given back", len(c.bank.Requests), c.bank.HeldMine)
 	}
@@ -38,8 +61,7 @@ func TestADayOnTheMetro(t *testing.T) {
 
 // TestTheCap: the third ride of a day costs less, and a fourth nothing.
 func TestTheCap(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	for hour := 8; hour < 12; hour++ {
 		c.ride(card, "a", "c", c.at(0, hour, 10))
 	}
@@ -51,18 +73,9 @@ func TestTheCap(t *testing.T) {
 
 // TestADebt: a bill that is refused puts the card on the list; the calendar collects it, and the list lets it go.
 func TestADebt(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
-	poor := true
-	c.bank.Says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
-		if poor && m.Info.MessageType == unionpay.KindSale {
-			return unionpay.InsufficientFunds
-		}
-		return unionpay.Approved
-	}
-	c.ride(card, "a", "c", c.at(0, 8, 10))
-	c.at(0, 9, 0)
-	c.upload("a", "c")
+	c, card := oneRider(t, "aggregate")
+	poor := c.poor()
+	c.ridden(card)
 	c.closeDay(0)
 	c.oneBill(Owed, 500)
 	id := card.ID(transittest.IDs(t))
@@ -70,7 +83,7 @@ func TestADebt(t *testing.T) {
 	if l := c.office.state.list.listed[id]; l.reason != denylist.Debt {
 		t.Fatalf("on the list: %v", l)
 	}
-	poor = false
+	*poor = false
 	c.at(1, 12, 0) // six hours after the refusal
 	c.oneBill(Paid, 500)
 	if _, on := c.office.state.list.listed[id]; on {
@@ -82,17 +95,9 @@ func TestADebt(t *testing.T) {
 
 // TestADebtIsGivenUp: when the calendar is at its end the debt is written off, and the card stays on the list until the rider pays.
 func TestADebtIsGivenUp(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
-	c.bank.Says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
-		if m.Info.MessageType == unionpay.KindSale {
-			return unionpay.InsufficientFunds
-		}
-		return unionpay.Approved
-	}
-	c.ride(card, "a", "c", c.at(0, 8, 10))
-	c.at(0, 9, 0)
-	c.upload("a", "c")
+	c, card := oneRider(t, "aggregate")
+	c.poor()
+	c.ridden(card)
 	c.closeDay(0)
 	c.at(16, 0, 0)
 	b := c.oneBill(WrittenOff, 500)
@@ -116,18 +121,9 @@ func TestADebtIsGivenUp(t *testing.T) {
 
 // TestATapCollectsADebt: a card that is refused at the gate brings fresh chip data, at most every half hour.
 func TestATapCollectsADebt(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
-	poor := true
-	c.bank.Says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
-		if poor && m.Info.MessageType == unionpay.KindSale {
-			return unionpay.InsufficientFunds
-		}
-		return unionpay.Approved
-	}
-	c.ride(card, "a", "c", c.at(0, 8, 10))
-	c.at(0, 9, 0)
-	c.upload("a", "c")
+	c, card := oneRider(t, "aggregate")
+	poor := c.poor()
+	c.ridden(card)
 	c.closeDay(0)
 	c.at(1, 5, 2)
 	c.devices["b"].Deny(snapshot(t, c))
@@ -144,7 +140,7 @@ func TestATapCollectsADebt(t *testing.T) {
 	if len(c.bank.Requests) != asked+1 {
 		t.Error("asked again within half an hour")
 	}
-	poor = false
+	*poor = false
 	c.tap(card, "b", gate.In, c.at(1, 6, 40))
 	c.upload("b")
 	c.oneBill(Paid, 500)
@@ -173,8 +169,7 @@ func snapshot(t testing.TB, c *city) *denylist.Snapshot {
 
 // TestSilence: no answer is taken back, and asked again later.
 func TestSilence(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	silent := true
 	c.bank.Says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
 		if silent && m.Info.MessageType == unionpay.KindSale {
@@ -182,9 +177,7 @@ func TestSilence(t *testing.T) {
 		}
 		return unionpay.Approved
 	}
-	c.ride(card, "a", "c", c.at(0, 8, 10))
-	c.at(0, 9, 0)
-	c.upload("a", "c")
+	c.ridden(card)
 	c.closeDay(0)
 	c.oneBill(Asked, 500)
 	silent = false
@@ -201,17 +194,14 @@ func TestSilence(t *testing.T) {
 
 // TestALostCard is not asked again, stays on the list as lost, and does not stop the card that replaces it.
 func TestALostCard(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	c.bank.Says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
 		if m.Info.MessageType == unionpay.KindSale {
 			return unionpay.LostCard
 		}
 		return unionpay.Approved
 	}
-	c.ride(card, "a", "c", c.at(0, 8, 10))
-	c.at(0, 9, 0)
-	c.upload("a", "c")
+	c.ridden(card)
 	c.closeDay(0)
 	c.oneBill(Stopped, 500)
 	asked := len(c.bank.Requests)
@@ -228,8 +218,7 @@ func TestALostCard(t *testing.T) {
 
 // TestMaximumHeld: the profile that holds the maximum fare at the entry completes it with the journey's.
 func TestMaximumHeld(t *testing.T) {
-	c := newCity(t, profileNamed(t, "preauth"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "preauth")
 	c.tap(card, "a", gate.In, c.at(0, 8, 10))
 	c.upload("a")
 	if c.bank.HeldMine != 1500 {
@@ -249,11 +238,8 @@ func TestMaximumHeld(t *testing.T) {
 
 // TestZeroVerification asks for nothing and bills like any other.
 func TestZeroVerification(t *testing.T) {
-	c := newCity(t, profileNamed(t, "zero"))
-	card := transittest.NewCard(t, 1)
-	c.ride(card, "a", "c", c.at(0, 8, 10))
-	c.at(0, 9, 0)
-	c.upload("a", "c")
+	c, card := oneRider(t, "zero")
+	c.ridden(card)
 	if len(c.bank.Requests) != 1 || !c.bank.Requests[0].Amount.IsZero() {
 		t.Fatalf("%d requests", len(c.bank.Requests))
 	}
@@ -263,8 +249,7 @@ func TestZeroVerification(t *testing.T) {
 
 // TestSingleRides: a bus with one fare is paid tap by tap, each with its own cryptogram.
 func TestSingleRides(t *testing.T) {
-	c := newCity(t, profileNamed(t, "single"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "single")
 	for minute := range 3 {
 		c.tap(card, "bus", gate.Ride, c.at(0, 8, 10+10*minute))
 		c.upload("bus")
@@ -303,8 +288,7 @@ func TestTheLimit(t *testing.T) {
 
 // TestALateTap: a tap that comes after the close corrects the next bill; the closed day stays as it was.
 func TestALateTap(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	c.ride(card, "a", "c", c.at(0, 8, 10))
 	c.at(0, 9, 0)
 	c.upload("a")
@@ -319,8 +303,7 @@ func TestALateTap(t *testing.T) {
 
 // TestIncomplete: after the days of grace the maximum is charged; an exit that comes still later gives money back.
 func TestIncomplete(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	c.ride(card, "a", "c", c.at(0, 8, 10))
 	c.at(0, 9, 0)
 	c.upload("a")
@@ -338,8 +321,7 @@ func TestIncomplete(t *testing.T) {
 
 // TestACorrection: a rider who states where the exit was pays that fare.
 func TestACorrection(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	tap := c.tap(card, "a", gate.In, c.at(0, 8, 10))
 	c.upload("a")
 	c.closeDay(0)
@@ -375,8 +357,7 @@ func TestCardAndPhone(t *testing.T) {
 
 // TestNotPassed: a tap whose rider did not go through counts for nothing, whichever comes first.
 func TestNotPassed(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	tap := c.tap(card, "bus", gate.Ride, c.at(0, 8, 10))
 	d := c.devices["bus"]
 	first := d.Chunk(0)
@@ -397,8 +378,7 @@ func TestNotPassed(t *testing.T) {
 
 // TestPurse: what a card has paid by itself is told to the acquirer until it is answered, and no fare is charged.
 func TestPurse(t *testing.T) {
-	c := newCity(t, profileNamed(t, "aggregate"))
-	card := transittest.NewCard(t, 1)
+	c, card := oneRider(t, "aggregate")
 	card.Purse = true
 	c.tap(card, "bus", gate.Ride, c.at(0, 8, 10))
 	c.upload("bus")
@@ -418,8 +398,7 @@ func TestMaximumReleased(t *testing.T) {
 		c.audit()
 	}
 	t.Run("not passed", func(t *testing.T) {
-		c := newCity(t, profileNamed(t, "preauth"))
-		card := transittest.NewCard(t, 1)
+		c, card := oneRider(t, "preauth")
 		tap := c.tap(card, "a", gate.In, c.at(0, 8, 10))
 		c.upload("a")
 		held(c, 1500)

@@ -132,7 +132,7 @@ func (o *Office) view(now time.Time, command any) (reply any, ok bool) {
 	case ViewAccount:
 		return o.viewAccount(now, s.accountOf(c.Account)), true
 	case FindCredential:
-		at, known := s.credentialBy[c.ID]
+		at, known := s.known(c.ID)
 		if !known {
 			return ErrUnknown, true
 		}
@@ -168,7 +168,7 @@ func (o *Office) viewAccount(now time.Time, a *account) any {
 		c := s.credentials[n]
 		_, listed := s.list.listed[c.id]
 		v.Credentials = append(v.Credentials, CredentialView{
-			Credential: int64(n), Medium: c.medium, ID: c.id, Approved: c.approved, Stop: c.stop, Listed: listed, Credit: c.credit,
+			Credential: int64(n), Medium: c.medium(), ID: c.id, Approved: c.approved.Time(), Stop: c.stop, Listed: listed, Credit: c.credit,
 		})
 		for _, seq := range c.bills {
 			v.Bills = append(v.Bills, s.viewBill(s.bills[seq]))
@@ -195,7 +195,7 @@ func (o *Office) viewAccount(now time.Time, a *account) any {
 func (s *state) viewBill(b *bill) BillView {
 	return BillView{
 		Bill: b.seq, Account: int64(s.credentials[b.credential].account), Credential: int64(b.credential), Day: b.day, State: b.state,
-		Minor: b.minor, Refunded: b.refunded, Next: b.next, Code: unionpay.UnpackResponseCode(b.code),
+		Minor: b.minor, Refunded: b.refunded, Next: b.next.Time(), Code: unionpay.UnpackResponseCode(b.code),
 	}
 }
 
@@ -224,8 +224,10 @@ func (o *Office) report() Report {
 	for state, n := range s.totals.States {
 		r.Totals.States[state] = n
 	}
-	for _, b := range s.bills {
-		r.Bills[b.state]++
+	for state, n := range s.tallies.states {
+		if n > 0 {
+			r.Bills[BillState(state)] = n
+		}
 	}
 	return r
 }
@@ -239,9 +241,9 @@ func (o *Office) viewDebts(c ViewDebts) []BillView {
 		most = maxDebts
 	}
 	var found []BillView
-	for seq, b := range o.state.bills {
-		if seq > c.After && b.state.Denies() {
-			found = append(found, o.state.viewBill(b))
+	for seq := range o.state.tallies.debts {
+		if seq > c.After {
+			found = append(found, o.state.viewBill(o.state.bills[seq]))
 		}
 	}
 	slices.SortFunc(found, func(x, y BillView) int { return cmp.Compare(x.Bill, y.Bill) })
@@ -250,33 +252,11 @@ func (o *Office) viewDebts(c ViewDebts) []BillView {
 
 func (o *Office) viewDay(date fares.Date) DayView {
 	s := o.state
-	v := DayView{Day: date, Closed: s.closed >= date && s.closed != 0}
-	for _, a := range s.accounts[1:] {
-		for i := range a.booked {
-			if b := &a.booked[i]; b.day == date {
-				v.Journeys++
-				v.Minor += b.minor
-			}
-		}
+	v := DayView{}
+	if kept := s.tallies.days[date]; kept != nil {
+		v = *kept
 	}
-	for _, b := range s.bills {
-		if b.day != date {
-			continue
-		}
-		v.Bills++
-		v.Billed += b.minor
-		v.Refunded += b.refunded
-		switch {
-		case b.state == Paid || b.state == Returning || b.state == Settled:
-			v.Paid += b.minor
-		case b.state == WrittenOff:
-			v.Lost += b.minor
-		case b.state.Denies():
-			v.Owed += b.minor
-		default:
-			v.Open += b.minor
-		}
-	}
+	v.Day, v.Closed = date, s.closed >= date && s.closed != 0
 	return v
 }
 

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,8 +34,10 @@ type Config struct {
 	DayStart string `toml:"day_start"` // hours after midnight that belong to the day before
 	CloseAt  string `toml:"close_at"`  // after the day's end, "" does not close by itself
 	Profile  string `toml:"profile"`   // one of transit.Profiles
-	// VerifyKind overrides what a verification is sent as: "preauth" or "sale". "" is the profile's.
+	// VerifyKind overrides what a verification is sent as: "preauth", "sale" or of nothing "inquiry". "" is the profile's.
 	VerifyKind string `toml:"verify_kind"`
+	// Limit overrides the cumulative limit, "30.00" for example: a rider whose rides come to as much is billed at once. "" is the profile's.
+	Limit string `toml:"limit"`
 	// ListEvery is the time between two deltas of the deny list, "" one minute.
 	ListEvery string         `toml:"list_every"`
 	Epoch     uint32         `toml:"epoch"`   // of the deny list's key
@@ -137,7 +140,7 @@ func (c *Config) calendar() (fares.Calendar, error) {
 }
 
 // deps are the office's, from its configuration and its secret.
-func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar) (d transit.Deps, err error) {
+func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar, random io.Reader) (d transit.Deps, err error) {
 	profile, ok := transit.ProfileNamed(c.Profile)
 	if !ok {
 		return d, fmt.Errorf("%w: there is no profile %q", ErrConfig, c.Profile)
@@ -148,8 +151,10 @@ func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar) (d tr
 		profile.VerifyKind = unionpay.KindPreAuth
 	case "sale":
 		profile.VerifyKind = unionpay.KindSale
+	case "inquiry":
+		profile.VerifyKind = unionpay.KindBalance
 	default:
-		return d, fmt.Errorf("%w: verify_kind is preauth or sale, not %q", ErrConfig, c.VerifyKind)
+		return d, fmt.Errorf("%w: verify_kind is preauth, sale or inquiry, not %q", ErrConfig, c.VerifyKind)
 	}
 	var listEvery time.Duration
 	if c.ListEvery != "" {
@@ -161,7 +166,14 @@ func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar) (d tr
 	if err != nil {
 		return d, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	module, err := s.module()
+	if c.Limit != "" {
+		limit, err := money.Parse(c.Limit, currency)
+		if err != nil || limit.Sign() <= 0 {
+			return d, fmt.Errorf("%w: limit %q is no amount above zero", ErrConfig, c.Limit)
+		}
+		profile.LimitMinor = limit.Minor()
+	}
+	module, err := s.module(random)
 	if err != nil {
 		return d, err
 	}

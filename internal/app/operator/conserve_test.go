@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tapnet/emv"
 	"tapnet/gate"
 	"tapnet/internal/acquirer"
 	"tapnet/internal/clock"
@@ -26,6 +27,7 @@ type pair struct {
 	testing.TB
 	office, bank *networktest.Rig
 	says         func(*unionpay.FinancialRequest) unionpay.ResponseCode
+	asked        []*unionpay.FinancialRequest // at the switch
 }
 
 // carry brings what the office sent to the acquirer, and what comes of it back.
@@ -66,6 +68,12 @@ func (p *pair) atBank(from string, m unionpay.Message) (back []unionpay.Message)
 // fiveDays lets six riders ride once, with every fourth request refused, and the calendar of retries have its time.
 func fiveDays(t *testing.T) (*pair, *transit.Office, *acquirer.Acquirer) {
 	t.Helper()
+	return fiveDaysWith(t, "aggregate", unionpay.KindSale)
+}
+
+// fiveDaysWith verifies in one of the ways.
+func fiveDaysWith(t *testing.T, name string, kind unionpay.MessageType) (*pair, *transit.Office, *acquirer.Acquirer) {
+	t.Helper()
 	morning := time.Date(2026, 11, 23, 8, 0, 0, 0, transittest.Shanghai)
 	manual := clock.NewManual(morning.Add(time.Hour))
 	vault := networktest.NewHSM(t, 5, map[string]string{theTerminal: "t-a", theSwitch: "a-s"})
@@ -78,8 +86,8 @@ func fiveDays(t *testing.T) (*pair, *transit.Office, *acquirer.Acquirer) {
 		t.Fatal(err)
 	}
 	box := &transittest.Box{HSM: vault, Key: networktest.KeySeal}
-	profile, _ := transit.ProfileNamed("aggregate")
-	profile.VerifyKind = unionpay.KindSale
+	profile, _ := transit.ProfileNamed(name)
+	profile.VerifyKind = kind
 	office, err := transit.New(transit.Deps{
 		Terminal: theTerminal, Merchant: theMerchant, Acquirer: transittest.Name, Vault: vault, SealKey: networktest.KeySeal, Opener: box,
 		IDs: transittest.IDs(t), Signer: transittest.Signer, Devices: map[string]gate.ChainKey{"bus": transittest.ChainKey(t, "bus")},
@@ -97,9 +105,8 @@ func fiveDays(t *testing.T) (*pair, *transit.Office, *acquirer.Acquirer) {
 		}
 		return unionpay.Terminal
 	})
-	asked := 0
-	p.says = func(*unionpay.FinancialRequest) unionpay.ResponseCode {
-		if asked++; asked%4 == 0 {
+	p.says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
+		if p.asked = append(p.asked, m); len(p.asked)%4 == 0 {
 			return unionpay.InsufficientFunds
 		}
 		return unionpay.Approved
@@ -143,5 +150,48 @@ func TestMoneyWithARealAcquirer(t *testing.T) {
 	held := bank.Book().Balance(acquirer.AccountMerchants)
 	if got := held.CreditsPending + held.CreditsPosted - held.DebitsPosted - held.DebitsPending; got != report.Acquirer {
 		t.Errorf("the acquirer holds %d for the merchant, the office expects %d", got, report.Acquirer)
+	}
+}
+
+// TestEveryRequestProvesTheCard: with the cryptogram of a tap, or with the number of an earlier request that had it, whatever that one was; and it says that
+// it is about rides. The acquirer passes both on.
+func TestEveryRequestProvesTheCard(t *testing.T) {
+	for _, way := range []struct {
+		profile string
+		kind    unionpay.MessageType
+	}{{"aggregate", unionpay.KindSale}, {"aggregate", unionpay.KindPreAuth}, {"zero", unionpay.KindBalance}} {
+		p, office, _ := fiveDaysWith(t, way.profile, way.kind)
+		named, debts := 0, 0
+		shown := map[string]bool{}
+		for _, m := range p.asked {
+			said, err := unionpay.TransitOf(m.Detail)
+			if err != nil || said.Ridden != 20261123 || m.MerchantType != "4111" {
+				t.Errorf("%s %s: says %+v, %v of a merchant in %s", way.profile, way.kind, said, err, m.MerchantType)
+			}
+			if said.Use == unionpay.TransitDebt {
+				debts++
+			}
+			counter, chip := m.ICC.Value(emv.TagATC)
+			key := m.PAN.Reveal() + string(counter)
+			switch {
+			case chip && shown[key]:
+				t.Errorf("%s %s: a cryptogram is shown twice", way.profile, way.kind)
+			case chip:
+				shown[key] = true
+			case unionpay.OriginalKey(m) == "":
+				t.Errorf("%s %s: a request of %v proves nothing", way.profile, way.kind, m.Amount)
+			default:
+				named++
+			}
+		}
+		if named < 6 || debts == 0 {
+			t.Errorf("%s %s: %d requests name another, %d are about debts", way.profile, way.kind, named, debts)
+		}
+		if report, _ := p.office.Command(transit.ViewReport{}).(transit.Report); report.Acquirer != 6*200 {
+			t.Errorf("%s %s: the acquirer owes %d", way.profile, way.kind, report.Acquirer)
+		}
+		if err := office.Audit(); err != nil {
+			t.Error(err)
+		}
 	}
 }

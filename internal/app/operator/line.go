@@ -26,7 +26,7 @@ const (
 
 // connect keeps a session with the acquirer alive, as any terminal does.
 func (op *Operator) connect(ctx context.Context) error {
-	c := op.config.Acquirer
+	c := op.plan.Config.Acquirer
 	if op.line != nil || c.Address == "" {
 		return nil
 	}
@@ -46,7 +46,7 @@ func (op *Operator) connect(ctx context.Context) error {
 	}
 	dialer, err := link.NewDialer(link.DialerConfig{
 		Session: link.Config{
-			Name: c.Terminal, Merchant: c.Merchant, Peer: c.Institution, Dialect: unionpay.Terminal, Clock: op.clock, Keys: ring, Log: op.log,
+			Name: c.Terminal, Merchant: c.Merchant, Peer: c.Institution, Dialect: unionpay.Terminal, Clock: op.plan.clock, Keys: ring, Log: op.plan.log,
 			OnMessage: func(_ *link.Session, m unionpay.Message, _ []byte) { op.Receive(m) },
 			OnUp:      func(*link.Session) { op.Reached() },
 		},
@@ -61,7 +61,7 @@ func (op *Operator) connect(ctx context.Context) error {
 	op.line = dialer
 	op.group.Go(func() {
 		if err := dialer.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			op.log.Error("line to the acquirer stopped", "error", err)
+			op.plan.log.Error("line to the acquirer stopped", "error", err)
 		}
 	})
 	return nil

@@ -2,41 +2,17 @@ package operator
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
-	"time"
 
 	"tapnet/internal/clock"
 	"tapnet/internal/delivery"
 	"tapnet/internal/journal"
-	"tapnet/internal/journal/journalsql"
 	"tapnet/internal/transit"
-	"tapnet/internal/transit/fares"
-	"tapnet/internal/transit/transithttp"
 	"tapnet/iso8583/unionpay"
-)
-
-// Names in a data directory.
-const (
-	journalFile  = "transit.db"
-	tokenFile    = "transit.token"
-	whereFile    = "transit.json"
-	journals     = "journals"
-	tokenBytes   = 24
-	closeEvery   = time.Minute
-	headersFirst = 10 * time.Second
-	drainWithin  = 10 * time.Second
 )
 
 // Line carries messages to the acquirer.
@@ -53,23 +29,23 @@ type Options struct {
 	Log    *slog.Logger
 	// Line, unless nil, is used instead of the acquirer's address.
 	Line Line
+	// Acquirer, unless nil, replaces what the configuration says of it.
+	Acquirer *AcquirerConfig
+	// Random, unless nil, is where secrets and seals come from: for worlds that are thrown away.
+	Random io.Reader
+	// Store is where the journal is kept: empty for a SQLite file in Dir, or the URL of a PostgreSQL database.
+	Store string
 }
 
 // Operator is a running office.
 type Operator struct {
-	office   *transit.Office
-	writer   *journal.Writer
-	timers   *journal.Timers
-	store    journal.Store
-	clock    clock.Clock
-	log      *slog.Logger
-	line     Line
-	acquirer string
-	config   Config
-	book     *fares.Book
-	calendar fares.Calendar
-	server   *http.Server
-	where    Where
+	*Desk
+	plan   *Plan
+	office *transit.Office
+	writer *journal.Writer
+	timers *journal.Timers
+	store  journal.Store
+	line   Line
 
 	effects  chan struct{} // something waits in queue
 	mu       sync.Mutex
@@ -79,44 +55,17 @@ type Operator struct {
 	finished chan error
 }
 
-// Where says how to reach a running operator.
-type Where struct {
-	URL   string `json:"url"`
-	Token string `json:"-"`
-}
-
 // Start opens the journal and the interface.
 func Start(ctx context.Context, o Options) (op *Operator, err error) {
-	if o.Clock == nil {
-		o.Clock = clock.Real()
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	config, book, calendar, err := LoadConfig(o.Config)
+	plan, err := NewPlan(o)
 	if err != nil {
 		return nil, err
 	}
-	if o.Listen != "" {
-		config.Listen = o.Listen
-	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, journals), 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	secret, err := OpenSecret(o.Dir)
-	if err != nil {
+	op = &Operator{plan: plan, line: o.Line, effects: make(chan struct{}, 1), finished: make(chan error, 1)}
+	if op.office, err = transit.New(plan.Deps); err != nil {
 		return nil, err
 	}
-	deps, err := config.deps(secret, book, calendar)
-	if err != nil {
-		return nil, err
-	}
-	op = &Operator{clock: o.Clock, log: o.Log, line: o.Line, acquirer: deps.Acquirer, config: config, book: book, calendar: calendar,
-		effects: make(chan struct{}, 1), finished: make(chan error, 1)}
-	if op.office, err = transit.New(deps); err != nil {
-		return nil, err
-	}
-	if op.store, err = journalsql.Open(ctx, filepath.Join(o.Dir, journals, journalFile)); err != nil {
+	if op.store, err = plan.open(ctx); err != nil {
 		return nil, err
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -128,17 +77,16 @@ func Start(ctx context.Context, o Options) (op *Operator, err error) {
 	if err := op.connect(running); err != nil {
 		return nil, errors.Join(err, op.Stop(ctx))
 	}
-	if err := op.serve(running, o.Dir, deps); err != nil {
+	if op.Desk, err = plan.Open(ctx, op.Ask, op.office.Archive); err != nil {
 		return nil, errors.Join(err, op.Stop(ctx))
 	}
-	op.group.Go(func() { op.closeDays(running) })
 	return op, nil
 }
 
 // run starts the writer and whoever carries out its effects.
 func (op *Operator) run(ctx, running context.Context) error {
-	op.timers = journal.NewTimers(op.clock, func(name string) { op.submit(journal.Event{Timer: name}) })
-	op.writer = journal.NewWriter(journal.Config{Machine: op.office, Store: op.store, Clock: op.clock, Owner: "transit", Release: op.release})
+	op.timers = journal.NewTimers(op.plan.clock, func(name string) { op.submit(journal.Event{Timer: name}) })
+	op.writer = journal.NewWriter(journal.Config{Machine: op.office, Store: op.store, Clock: op.plan.clock, Owner: "transit", Release: op.release})
 	op.group.Go(func() { op.carryOut(running) })
 	go func() { op.finished <- op.writer.Run(running) }()
 	select {
@@ -182,7 +130,7 @@ func (op *Operator) carryOut(ctx context.Context) {
 				continue // the office's own timers repeat or take back what must not be lost
 			}
 			if err := op.line.Send(batch[i].Message); err != nil {
-				op.log.Info("message not sent", "peer", batch[i].To, "error", err)
+				op.plan.log.Info("message not sent", "peer", batch[i].To, "error", err)
 			}
 		}
 	}
@@ -191,18 +139,18 @@ func (op *Operator) carryOut(ctx context.Context) {
 func (op *Operator) submit(ev journal.Event) {
 	op.office.Prepare(&ev)
 	if err := op.writer.Submit(context.Background(), ev); err != nil {
-		op.log.Warn("event not taken", "error", err)
+		op.plan.log.Warn("event not taken", "error", err)
 	}
 }
 
 // Receive takes a message of the acquirer.
 func (op *Operator) Receive(m unionpay.Message) {
-	op.submit(journal.Event{From: op.acquirer, Message: m})
+	op.submit(journal.Event{From: op.plan.Deps.Acquirer, Message: m})
 }
 
 // Reached says that the acquirer can be reached again.
 func (op *Operator) Reached() {
-	op.submit(journal.Event{Command: delivery.Up{Peer: op.acquirer}})
+	op.submit(journal.Event{Command: delivery.Up{Peer: op.plan.Deps.Acquirer}})
 }
 
 // Ask gives the office a command and waits for the reply, which comes after the commit. A refusal is the error.
@@ -219,110 +167,14 @@ func (op *Operator) Ask(ctx context.Context, command any) (any, error) {
 	return reply, nil
 }
 
-// serve opens the interface and says in the data directory where it is.
-func (op *Operator) serve(ctx context.Context, dir string, deps transit.Deps) error {
-	token, err := openToken(dir)
-	if err != nil {
-		return err
-	}
-	handler, err := transithttp.New(transithttp.Config{
-		Ask: op.Ask, Archive: op.office.Archive, Devices: deps.Devices, Signer: deps.Signer, Currency: deps.Currency, Operator: token,
-	})
-	if err != nil {
-		return err
-	}
-	var tcp net.ListenConfig
-	listener, err := tcp.Listen(ctx, "tcp", op.config.Listen)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", op.config.Listen, err)
-	}
-	op.server = &http.Server{Handler: handler, ReadHeaderTimeout: headersFirst, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
-		ErrorLog: slog.NewLogLogger(op.log.Handler(), slog.LevelWarn)}
-	op.group.Go(func() {
-		if err := op.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			op.log.Error("interface stopped", "error", err)
-		}
-	})
-	op.where = Where{URL: "http://" + listener.Addr().String(), Token: token}
-	text, err := json.Marshal(op.where)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, whereFile), text, 0o600)
-}
-
-// openToken reads the operator's token, or makes one.
-func openToken(dir string) (string, error) {
-	path := filepath.Join(dir, tokenFile)
-	text, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(text)), nil
-	}
-	raw := make([]byte, tokenBytes)
-	if _, err := io.ReadFull(rand.Reader, raw); err != nil {
-		return "", fmt.Errorf("make the operator's token: %w", err)
-	}
-	token := hex.EncodeToString(raw)
-	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("save the operator's token: %w", err)
-	}
-	return token, nil
-}
-
-// ErrNotRunning is wrapped by Find when no operator runs on a data directory.
-var ErrNotRunning = errors.New("operator: no operator runs on this directory")
-
-// Find says where the operator of a data directory is.
-func Find(dir string) (Where, error) {
-	text, err := os.ReadFile(filepath.Join(dir, whereFile))
-	if err != nil {
-		return Where{}, fmt.Errorf("%w: %w", ErrNotRunning, err)
-	}
-	var w Where
-	if err := json.Unmarshal(text, &w); err != nil {
-		return w, fmt.Errorf("%w: %w", ErrNotRunning, err)
-	}
-	if w.Token, err = openToken(dir); err != nil {
-		return w, err
-	}
-	return w, nil
-}
-
-// Where is how to reach this operator.
-func (op *Operator) Where() Where { return op.where }
-
 // Failed gives the error that stopped the office for good.
 func (op *Operator) Failed() <-chan error { return op.finished }
-
-// closeDays closes each day some time after its end.
-func (op *Operator) closeDays(ctx context.Context) {
-	after, err := time.ParseDuration(op.config.CloseAt)
-	if err != nil {
-		return
-	}
-	due := make(chan struct{}, 1)
-	for {
-		timer := op.clock.AfterFunc(closeEvery, func() { due <- struct{}{} })
-		select {
-		case <-due:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		day := op.book.ServiceDate(op.clock.Now().Add(-after)) - 1
-		if _, err := op.Ask(ctx, transit.CloseDay{Day: day}); err != nil && !errors.Is(err, transit.ErrClosed) && ctx.Err() == nil {
-			op.log.Warn("the day is not closed", "day", day.String(), "error", err)
-		}
-	}
-}
 
 // Stop ends the interface, finishes what is queued and closes the journal.
 func (op *Operator) Stop(ctx context.Context) error {
 	var err error
-	if op.server != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
-		defer cancel()
-		err = op.server.Shutdown(ctx)
+	if op.Desk != nil {
+		err = op.Close(ctx)
 	}
 	op.timers.Stop()
 	op.cancel()

@@ -32,7 +32,9 @@ const (
 type Secret struct{ value [secretBytes]byte }
 
 // OpenSecret reads the secret of a data directory, or makes one.
-func OpenSecret(dir string) (Secret, error) {
+func OpenSecret(dir string) (Secret, error) { return openSecret(dir, rand.Reader) }
+
+func openSecret(dir string, random io.Reader) (Secret, error) {
 	path := filepath.Join(dir, secretFile)
 	text, err := os.ReadFile(path)
 	if err == nil {
@@ -42,7 +44,7 @@ func OpenSecret(dir string) (Secret, error) {
 		return Secret{}, fmt.Errorf("read the operator's secret: %w", err)
 	}
 	var s Secret
-	if _, err := io.ReadFull(rand.Reader, s.value[:]); err != nil {
+	if _, err := io.ReadFull(random, s.value[:]); err != nil {
 		return Secret{}, fmt.Errorf("make the operator's secret: %w", err)
 	}
 	if err := os.WriteFile(path, []byte(hex.EncodeToString(s.value[:])+"\n"), 0o600); err != nil {
@@ -101,10 +103,10 @@ const (
 )
 
 // module is the operator's security module.
-func (s Secret) module() (*hsm.HSM, error) {
-	h := hsm.New(rand.Reader)
-	for name, purpose := range map[string]string{keyCards: "cards", keyMessages: "messages"} {
-		if _, err := h.ImportClear(name, hsm.UsageData, hsm.ModeBoth, hsm.AES256, hsm.NotExportable, s.derive(purpose)); err != nil {
+func (s Secret) module(random io.Reader) (*hsm.HSM, error) {
+	h := hsm.New(random)
+	for _, key := range [...]struct{ name, purpose string }{{keyCards, "cards"}, {keyMessages, "messages"}} {
+		if _, err := h.ImportClear(key.name, hsm.UsageData, hsm.ModeBoth, hsm.AES256, hsm.NotExportable, s.derive(key.purpose)); err != nil {
 			return nil, fmt.Errorf("keys of the operator: %w", err)
 		}
 	}
@@ -115,8 +117,11 @@ func (s Secret) module() (*hsm.HSM, error) {
 type Box struct{ module *hsm.HSM }
 
 // Box is the operator's.
-func (s Secret) Box() (Box, error) {
-	h, err := s.module()
+func (s Secret) Box() (Box, error) { return s.BoxWith(rand.Reader) }
+
+// BoxWith is Box with another source of randomness.
+func (s Secret) BoxWith(random io.Reader) (Box, error) {
+	h, err := s.module(random)
 	return Box{h}, err
 }
 

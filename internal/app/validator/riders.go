@@ -39,6 +39,9 @@ func Riders() []Rider { return riders() }
 // CloudPrefix begins the numbers of tokens that only know the online path.
 const CloudPrefix = "629998"
 
+// ElementPrefix begins those among them that are in secure elements, which authenticate offline.
+const ElementPrefix = "6299982"
+
 // ErrUnknownRider is wrapped when nobody has that name.
 var ErrUnknownRider = errors.New("no such rider")
 

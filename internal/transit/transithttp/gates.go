@@ -49,7 +49,7 @@ func (s *server) gates(api huma.API) {
 		}, func(ctx context.Context, in *fromGate) (*octets, error) {
 			key, known := s.config.Devices[in.Device]
 			if !known {
-				return nil, problem(transit.ErrDevice)
+				return nil, refusal(transit.ErrDevice)
 			}
 			return handle(ctx, key, in)
 		})
@@ -69,10 +69,10 @@ func (s *server) gates(api huma.API) {
 func (s *server) chunk(ctx context.Context, key gate.ChainKey, in *fromGate) (*octets, error) {
 	c, err := gate.ParseChunk(in.RawBody)
 	if err != nil {
-		return nil, problem(err)
+		return nil, refusal(err)
 	}
 	if c.Device != in.Device {
-		return nil, problem(gate.ErrChunk)
+		return nil, refusal(gate.ErrChunk)
 	}
 	// The body's memory is used again after this request; a row is not.
 	c.Records = bytes.Clone(c.Records)
@@ -83,11 +83,11 @@ func (s *server) chunk(ctx context.Context, key gate.ChainKey, in *fromGate) (*o
 		}
 	}
 	if err != nil {
-		return nil, problem(err)
+		return nil, refusal(err)
 	}
 	done, ok := reply.(transit.Ingested)
 	if !ok {
-		return nil, problem(nil)
+		return nil, refusal(nil)
 	}
 	return binary(gate.EncodeReceipt(key, done.Receipt)), nil
 }
@@ -111,7 +111,7 @@ func (s *server) conflict(ctx context.Context, key gate.ChainKey, device string)
 func (s *server) health(ctx context.Context, key gate.ChainKey, in *fromGate) (*octets, error) {
 	h, err := gate.ParseHealth(key, in.Device, in.RawBody)
 	if err != nil {
-		return nil, problem(err)
+		return nil, refusal(err)
 	}
 	answer, err := ask[gate.HealthAnswer](ctx, s, transit.Heard{Health: h})
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *server) health(ctx context.Context, key gate.ChainKey, in *fromGate) (*
 func (s *server) claim(ctx context.Context, key gate.ChainKey, in *fromGate) (*octets, error) {
 	c, err := gate.ParseClaim(key, in.Device, in.RawBody)
 	if err != nil {
-		return nil, problem(err)
+		return nil, refusal(err)
 	}
 	granted, err := ask[bool](ctx, s, transit.Claim{ID: c.ID, Epoch: c.Epoch})
 	if err != nil {
@@ -157,7 +157,7 @@ func (s *server) denyBase(ctx context.Context, in *baseInput) (*octets, error) {
 		}
 		image, err := denylist.BuildBase(b.Entries, b.Info, b.Chain, s.config.Signer)
 		if err != nil {
-			return nil, problem(err)
+			return nil, refusal(err)
 		}
 		s.base.sequence, s.base.image = b.Info.Sequence, image
 	}
@@ -169,11 +169,11 @@ func (s *server) denyBase(ctx context.Context, in *baseInput) (*octets, error) {
 func (s *server) denyDeltas(ctx context.Context, in *sinceInput) (*octets, error) {
 	archive := s.config.Archive()
 	if archive == nil {
-		return nil, problem(nil)
+		return nil, refusal(nil)
 	}
 	log, err := transit.Deltas(ctx, archive, in.After)
 	if err != nil {
-		return nil, problem(err)
+		return nil, refusal(err)
 	}
 	return binary(log), nil
 }

@@ -134,7 +134,7 @@ func (s *server) riders(api huma.API) {
 				return nil, err
 			}
 		}
-		return nil, problem(transit.ErrUnknown)
+		return nil, refusal(transit.ErrUnknown)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"tapnet/gate"
 	"tapnet/internal/journal"
+	"tapnet/internal/problem"
 	"tapnet/internal/transit"
 	"tapnet/money"
 )
@@ -71,14 +72,11 @@ func OpenAPI() ([]byte, error) {
 
 func build(c Config) (http.Handler, huma.API, error) {
 	mux := http.NewServeMux()
-	config := huma.DefaultConfig("tapnet transit", "1")
-	config.Info.Description = "Back office of a transit operator: gates, riders, operators. 公交地铁后台：闸机、乘客、运营方。"
+	config := problem.Config("tapnet transit", "Back office of a transit operator: gates, riders, operators. 公交地铁后台：闸机、乘客、运营方。")
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		operatorScheme: {Type: "http", Scheme: "bearer", Description: "the operator's token"},
 		riderScheme:    {Type: "http", Scheme: "bearer", Description: "a rider's token: opens that rider's account"},
 	}
-	config.DocsPath = "" // the document itself is enough: no scripts from elsewhere
-	config.CreateHooks = nil
 	api := humago.New(mux, config)
 	s := &server{config: c, operator: sha256.Sum256([]byte(c.Operator))}
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) { s.authorize(api, ctx, next) })
@@ -130,8 +128,8 @@ func (s *server) refuse(api huma.API, ctx huma.Context, status int, why string) 
 	_ = huma.WriteErr(api, ctx, status, why) // nobody is left to be told
 }
 
-// problem turns what the office says into a status.
-func problem(err error) error {
+// refusal turns what the office says into a status.
+func refusal(err error) error {
 	switch {
 	case errors.Is(err, transit.ErrUnknown), errors.Is(err, transit.ErrDevice):
 		return huma.Error404NotFound(err.Error())
@@ -149,11 +147,11 @@ func ask[T any](ctx context.Context, s *server, command any) (T, error) {
 	var none T
 	reply, err := s.config.Ask(ctx, command)
 	if err != nil {
-		return none, problem(err)
+		return none, refusal(err)
 	}
 	value, ok := reply.(T)
 	if !ok {
-		return none, problem(nil)
+		return none, refusal(nil)
 	}
 	return value, nil
 }
