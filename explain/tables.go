@@ -106,7 +106,9 @@ var partialAuths = map[string]glossary.Term{
 // messageTypes is the message type indicator [ISO 8583:1987].
 var messageTypes = map[string]glossary.Term{
 	"0100": {EN: "authorization request", ZH: "授权请求"},
+	"0104": {EN: "token question", ZH: "令牌查询请求"},
 	"0110": {EN: "authorization answer", ZH: "授权应答"},
+	"0114": {EN: "token answer", ZH: "令牌查询应答"},
 	"0200": {EN: "financial request", ZH: "金融交易请求"},
 	"0210": {EN: "financial answer", ZH: "金融交易应答"},
 	"0220": {EN: "financial advice", ZH: "金融交易通知"},

@@ -110,6 +110,9 @@ func (s *session) printApplication(a *app.ApplicationReading) {
 	row(lang.ReadLastOnline, number(a.LastOnlineATC))
 	row(lang.ReadPINTries, number(a.PINTries))
 	row(lang.ReadBalance, s.money(a.Balance))
+	if a.SecondBalance != nil {
+		row(lang.ReadSecondBalance, s.money(a.SecondBalance))
+	}
 	row(lang.ReadBalanceLimit, s.money(a.BalanceLimit))
 	row(lang.ReadSingleLimit, s.money(a.SingleLimit))
 	s.table(t)

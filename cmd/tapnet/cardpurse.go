@@ -19,8 +19,18 @@ func withSlots(p *personalization.Profile) {
 			p.Cards[i].Carrier = "dual-interface"
 		}
 	}
-	p.Merchants = append(p.Merchants, personalization.Merchant{Name: "bank", ID: "301000060100009", Label: "HARBOUR BANK COUNTER", Category: "6010",
-		Terminal: "T0000009", Floor: "0", CVMLimit: "1000.00", TapLimit: "50000.00"})
+	withCounters(p)
+}
+
+// withCounters adds what the story of the demo does without: a bank's counter, a machine that sells without a network, and one that fills purses.
+func withCounters(p *personalization.Profile) {
+	p.Merchants = append(p.Merchants,
+		personalization.Merchant{Name: bankCounter, ID: "301000060100009", Label: "HARBOUR BANK COUNTER", Category: "6010",
+			Terminal: "T0000009", Floor: "0", CVMLimit: "1000.00", TapLimit: "50000.00"},
+		personalization.Merchant{Name: vendingMachine, ID: "301000054990010", Label: "CANS AND BARS", Category: "5499",
+			Terminal: "T0000010", Floor: "50.00", CVMLimit: "50.00", TapLimit: "50.00", Offline: true, Machine: "vending", Price: "3.50"},
+		personalization.Merchant{Name: loadMachine, ID: "301000060110011", Label: "HARBOUR BANK MACHINE", Category: "6011",
+			Terminal: "T0000011", Floor: "0", CVMLimit: "1000.00", TapLimit: "50000.00", Machine: "load"})
 }
 
 type cardLoadCommand struct {
@@ -28,10 +38,17 @@ type cardLoadCommand struct {
 	cardFlags
 	amountFlag
 	From string `default:"account" placeholder:"SOURCE" help:"${pos_from}"`
+	Cash bool   `help:"${card_load_cash}"`
 }
 
 // Run loads the purse. The answer is no when the chip does not hold the new balance.
 func (c cardLoadCommand) Run(ctx context.Context, s *session) error {
+	if c.Cash {
+		c.From = "cash"
+	}
+	if c.From == "cash" {
+		c.At = c.atBank()
+	}
 	return c.run(ctx, s, entryFlags{c.cardFlags, true}.fill(app.POSRequest{Verb: app.POSLoad, Amount: c.Amount, From: c.From}), c.PIN)
 }
 
@@ -42,6 +59,7 @@ type cardUnloadCommand struct {
 
 // Run empties the purse.
 func (c cardUnloadCommand) Run(ctx context.Context, s *session) error {
+	c.At = c.atBank()
 	return c.run(ctx, s, entryFlags{c.cardFlags, true}.fill(app.POSRequest{Verb: app.POSUnload}), c.PIN)
 }
 
@@ -85,6 +103,9 @@ func (s *session) printPurse(log app.PurseLog) {
 		return
 	}
 	s.line(s.screen.Bold(s.text(lang.PurseHolds, log.Card, lang.AmountTerm(*log.Balance))))
+	if log.Second != nil {
+		s.line(s.screen.Bold(s.text(lang.PurseHolds, log.Card, lang.AmountTerm(*log.Second))))
+	}
 	list := func(title glossary.Term, rows int, row func(t *lang.Table, i int)) {
 		s.line("  " + s.text(title))
 		t := &lang.Table{Indent: 4, Gap: 2}
@@ -124,7 +145,7 @@ func (c cardLostCommand) Run(ctx context.Context, s *session) error {
 		}
 		if s.json {
 			return s.printJSON(s.out, map[string]any{"card": r.Card, "masked": r.Masked, "blocked": r.Blocked, "account": s.text(r.Account),
-				"purse": s.text(r.Purse), "at_risk": r.AtRisk, "why": s.text(r.Why)})
+				"purse": s.text(r.Purse), "at_risk": r.AtRisk, "second_at_risk": r.SecondAtRisk, "why": s.text(r.Why)})
 		}
 		if !r.Blocked {
 			s.explain(s.out, &problem{what: lang.Fill(lang.LossRefused, r.Card), why: r.Why, next: lang.Verbatim("tapnet card list")})
@@ -134,6 +155,9 @@ func (c cardLostCommand) Run(ctx context.Context, s *session) error {
 		t := &lang.Table{Indent: 2, Gap: 2}
 		t.Row(s.text(lang.LossPurse), s.text(r.Purse))
 		t.Row(s.text(lang.LossRisk), s.text(lang.LossAtRisk, lang.AmountTerm(r.AtRisk)))
+		if r.SecondAtRisk != nil {
+			t.Row("", s.text(lang.LossAtRisk, lang.AmountTerm(*r.SecondAtRisk)))
+		}
 		s.table(t)
 		return nil
 	})

@@ -47,6 +47,7 @@ func (c demoCommand) Run(ctx context.Context, s *session) error {
 type demoReport struct {
 	Taps       []demoTap       `json:"taps"`
 	Steps      []demoStep      `json:"steps"`
+	Chapters   []demoChapter   `json:"chapters"`
 	Faults     []demoFault     `json:"faults"`
 	Invariants []demoInvariant `json:"invariants"`
 	Digest     string          `json:"digest"`
@@ -76,6 +77,11 @@ type demoStep struct {
 	Microseconds int64  `json:"duration_us"`
 }
 
+type demoChapter struct {
+	Name  string     `json:"name"`
+	Steps []demoStep `json:"steps"`
+}
+
 type demoFault struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
@@ -90,27 +96,35 @@ type demoInvariant struct {
 }
 
 func (s *session) demoJSON(r *app.DemoReport) demoReport {
-	out := demoReport{Seconds: r.Seconds, Digest: shortDigest(r.Digest), Taps: []demoTap{}, Steps: []demoStep{}, Faults: []demoFault{},
-		Invariants: []demoInvariant{}}
+	out := demoReport{Seconds: r.Seconds, Digest: shortDigest(r.Digest), Taps: []demoTap{}, Steps: s.demoSteps(r.Steps), Chapters: []demoChapter{},
+		Faults: []demoFault{}, Invariants: []demoInvariant{}}
 	for _, t := range r.Taps {
 		out.Taps = append(out.Taps, demoTap{
 			s.text(t.Name), t.Amount, string(t.Result.Outcome), s.text(t.Result.Reason), t.Result.RRN, t.Result.Duration.Microseconds(),
 		})
 	}
-	for _, step := range r.Steps {
-		p := step.Result
-		row := demoStep{Name: s.text(step.Name), Amount: step.Amount, OK: step.OK, Outcome: string(p.Outcome), Proof: s.text(step.Proof), RRN: p.RRN,
-			Trace: p.Trace, Microseconds: p.Duration.Microseconds()}
-		if p.PurseBefore != nil && p.PurseAfter != nil {
-			row.PurseBefore, row.PurseAfter = p.PurseBefore.Decimal(), p.PurseAfter.Decimal()
-		}
-		out.Steps = append(out.Steps, row)
+	for _, chapter := range r.Chapters {
+		out.Chapters = append(out.Chapters, demoChapter{s.text(chapter.Title), s.demoSteps(chapter.Steps)})
 	}
 	for _, f := range r.Faults {
 		out.Faults = append(out.Faults, demoFault{s.text(f.Name), f.OK, s.text(f.Detail), f.Trace})
 	}
 	for _, i := range r.Invariants {
 		out.Invariants = append(out.Invariants, demoInvariant{i.Name, i.OK, s.text(i.Detail)})
+	}
+	return out
+}
+
+func (s *session) demoSteps(steps []app.DemoStep) []demoStep {
+	out := []demoStep{}
+	for _, step := range steps {
+		p := step.Result
+		row := demoStep{Name: s.text(step.Name), Amount: step.Amount, OK: step.OK, Outcome: string(p.Outcome), Proof: s.text(step.Proof), RRN: p.RRN,
+			Trace: p.Trace, Microseconds: p.Duration.Microseconds()}
+		if p.PurseBefore != nil && p.PurseAfter != nil {
+			row.PurseBefore, row.PurseAfter = p.PurseBefore.Decimal(), p.PurseAfter.Decimal()
+		}
+		out = append(out, row)
 	}
 	return out
 }
@@ -135,6 +149,13 @@ func (s *session) printDemo(r *app.DemoReport, reveal bool) error {
 	s.line(s.screen.Section(s.text(lang.DemoSteps)))
 	s.printDemoSteps(r.Steps)
 	s.line("")
+	steps := len(r.Steps)
+	for _, chapter := range r.Chapters {
+		s.line(s.screen.Section(s.text(chapter.Title)))
+		s.printDemoSteps(chapter.Steps)
+		s.line("")
+		steps += len(chapter.Steps)
+	}
 	s.line(s.screen.Section(s.text(lang.DemoFaults)))
 	faults := &lang.Table{Indent: 1, Gap: 2}
 	for _, f := range r.Faults {
@@ -146,7 +167,7 @@ func (s *session) printDemo(r *app.DemoReport, reveal bool) error {
 	s.printBooks(r.Books)
 	s.printInvariants(r.Invariants)
 	s.line("")
-	s.line(s.text(lang.DemoTook, len(r.Taps), len(r.Steps), len(r.Faults), lang.Duration(time.Duration(r.Seconds*float64(time.Second)))))
+	s.line(s.text(lang.DemoTook, len(r.Taps), steps, len(r.Faults), lang.Duration(time.Duration(r.Seconds*float64(time.Second)))))
 	s.line(s.text(lang.DemoDigest, shortDigest(r.Digest)))
 	if !r.Good() {
 		s.line(s.text(lang.DemoNotGood, s.screen.Mark(false)))
@@ -174,8 +195,11 @@ func (s *session) printDemoSteps(steps []app.DemoStep) {
 	t := &lang.Table{Indent: 1, Gap: 2, Right: []bool{false, true}}
 	for _, step := range steps {
 		ended := s.outcome(step.Result.TapResult)
-		if step.Result.Sheet != nil {
+		switch {
+		case step.Result.Sheet != nil:
 			ended = s.text(lang.DemoSettled)
+		case step.Result.Outcome == app.OutcomeDone:
+			ended = s.text(lang.DemoDone)
 		}
 		t.Row(s.screen.Mark(step.OK), step.Amount, s.text(step.Name), ended)
 		t.Row("", "", "  "+s.screen.Fold(s.text(step.Proof)))

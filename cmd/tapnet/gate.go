@@ -38,7 +38,8 @@ type gateCommand struct {
 // laneFlags say which gate it is.
 type laneFlags struct {
 	Station uint32 `required:"" placeholder:"N" help:"${gate_station}"`
-	Dir     string `required:"" enum:"in,out,ride,inspect" placeholder:"in|out|ride|inspect" help:"${gate_dir}"`
+	Dir     string `default:"" enum:",in,out,ride,inspect" placeholder:"in|out|ride|inspect" help:"${gate_dir}"`
+	Profile string `default:"metro" enum:"metro,bus,taxi,machine" placeholder:"metro|bus|taxi|machine" help:"${gate_profile}"`
 	Amount  string `default:"7.00" placeholder:"7.00" help:"${gate_amount}"`
 	Purse   bool   `help:"${gate_purse}"`
 	Claim   bool   `help:"${gate_claim}"`
@@ -91,7 +92,7 @@ func (c gateTapCommand) Run(ctx context.Context, s *session) (err error) {
 	if err := v.Exchange(ctx); err != nil {
 		return gateProblem(err)
 	}
-	result, err := v.Tap(ctx, chip, gate.Read{Direction: gateDirections[c.Dir]})
+	result, err := v.Tap(ctx, chip, gate.Read{Direction: c.direction()})
 	if err != nil {
 		return gateProblem(err)
 	}
@@ -130,6 +131,8 @@ func (c laneFlags) device(ofOperator bool) string {
 	switch {
 	case c.Device != "":
 		return c.Device
+	case c.Profile != laneMetro:
+		return fmt.Sprintf("%s-%d", c.Profile, c.Station)
 	case ofOperator && c.Station <= letters:
 		return "gate-" + string(rune('a'+c.Station-1))
 	}
@@ -166,6 +169,9 @@ func (c laneFlags) amount() (money.Amount, error) {
 	amount, err := money.Parse(c.Amount, currency)
 	if err != nil || amount.Sign() < 0 {
 		return amount, &problem{code: exitUsage, what: lang.GateAmount, next: lang.Verbatim("tapnet gate tap --help"), err: err}
+	}
+	if c.direction() == 0 {
+		return amount, &problem{code: exitUsage, what: lang.Fill(lang.UsageFlagValue, "--dir"), next: lang.Verbatim("tapnet gate tap --help")}
 	}
 	if c.Station == 0 {
 		return amount, &problem{code: exitUsage, what: lang.GateStation, next: lang.Verbatim("tapnet gate tap --help")}
@@ -205,10 +211,13 @@ func (c laneFlags) open(ctx context.Context, s *session) (v *validator.Validator
 			_ = unlock()
 		}
 	}()
+	kind := laneProfiles[c.Profile]
 	o := validator.Options{
-		Gate: gate.Config{Station: c.Station, Amount: amount, Country: countryChina,
-			Rules: []gate.Rule{{Claim: c.Claim}, {Prefix: validator.CloudPrefix, WithoutODA: true, Claim: c.Claim}}},
-		Taps: taps, Lists: lists, CAKeys: trusted, Purse: c.Purse, Name: "METRO", Clock: clock.Real(), Random: rand.Reader,
+		Gate: gate.Config{DoubleTap: kind.doubleTap, PassBack: kind.passBack, ListAge: kind.listAge,
+			Station: c.Station, Amount: amount, Country: countryChina,
+			Rules: []gate.Rule{{Claim: c.Claim}, {Prefix: validator.CloudPrefix, WithoutODA: true, Claim: c.Claim},
+				{Prefix: validator.ElementPrefix, Claim: c.Claim}}},
+		Taps: taps, Lists: lists, CAKeys: trusted, Purse: c.Purse, Name: kind.name, Clock: clock.Real(), Random: rand.Reader,
 	}
 	office := c.Office
 	if ofOperator {
@@ -294,7 +303,7 @@ func (c gateTapCommand) rider(ctx context.Context, s *session, network *app.Clie
 
 func (c gateTapCommand) report(s *session, v *validator.Validator, r validator.Result, masked string) gateTap {
 	return gateTap{
-		Device: r.Record.Device, Station: c.Station, Direction: c.Dir, Rider: c.Card, Masked: masked, Open: r.Open, Reason: s.text(r.Reason().Term()),
+		Device: r.Record.Device, Station: c.Station, Direction: cmp.Or(c.Dir, "ride"), Rider: c.Card, Masked: masked, Open: r.Open, Reason: s.text(r.Reason().Term()),
 		ReasonCode: int(r.Reason()), Next: s.text(r.Reason().Next()), Record: r.Record.Sequence, Counter: r.Record.ATC, ListSequence: r.Record.List,
 		Flags: uint16(r.Record.Flags), Backlog: v.Health().Backlog, CutBytes: v.Started().Cut, ReadingUs: r.Reading.Microseconds(),
 		DecidingUs: r.Deciding.Microseconds(),

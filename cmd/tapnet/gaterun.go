@@ -68,7 +68,7 @@ func (c gateRunCommand) lane(ctx context.Context, s *session, v *validator.Valid
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	var shown sync.Mutex
 	return v.Serve(ctx, validator.Lane{
-		Reader: c.Reader, Tap: gate.Read{Direction: gateDirections[c.Dir]}, Log: log,
+		Reader: c.Reader, Tap: gate.Read{Direction: c.direction()}, Log: log,
 		Told: func(r validator.Result) {
 			shown.Lock()
 			defer shown.Unlock()

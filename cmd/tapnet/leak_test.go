@@ -315,6 +315,32 @@ func (l *lookout) decodes() {
 	}
 }
 
+// phones are the actions with phones: what the wallet, the token service and the cloud secure element leave behind is searched with the rest.
+func (l *lookout) phones() {
+	l.Helper()
+	number := l.number("lin").Reveal()
+	l.run("phone", "show")
+	l.run("phone", "add", "DEBIT", "--card", "lin", "--password", "147258")
+	l.run("phone", "add", "CREDIT", "--card", "liu")
+	l.run("phone", "add", "DEBIT", "--card", number)
+	for _, args := range [][]string{
+		{"tap", "--amount", "299.00", "--verify", "password", "--password", "147258"},
+		{"tap", "--amount", "12.00", "--verify", "none", "--no-network"},
+		{"tap", "--amount", "12.00", "--at", number},
+		{"tap", "--amount", "12.00", "--token", number},
+		{"pay", "--amount", "88.00", "--verify", "password", "--password", "147258"},
+		{"pay", "--amount", "88.00", "--merchant", number},
+		{"refresh"}, {"lose"},
+		{"tap", "--amount", "12.00"},
+		{"find"}, {"default", number}, {"remove", number},
+	} {
+		l.run(append([]string{"phone"}, args...)...)
+	}
+	l.once("trace", "last", "--full")
+	l.once("--json", "phone", "drill", "replay")
+	l.run("phone", "drill", number)
+}
+
 // up runs the network for as long as work takes.
 func (l *lookout) up(work func()) {
 	l.Helper()
@@ -354,6 +380,7 @@ func TestNothingLeaks(t *testing.T) {
 	l.once("trace", "--full")
 	l.up(func() {
 		l.taps()
+		l.phones()
 		l.once("--json", "tap", "--card", "wang", "--at", "kiosk", "--amount", "1.00", "--pin", "246810")
 		l.failingTaps()
 		l.run("card", "list")

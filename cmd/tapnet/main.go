@@ -17,25 +17,27 @@ type grammar struct {
 	Lang string `placeholder:"en|zh" help:"${flag_lang}"`
 	JSON bool   `name:"json" help:"${flag_json}"`
 
-	Demo    demoCommand    `cmd:"" help:"${demo}"`
-	Up      upCommand      `cmd:"" help:"${up}"`
-	Tap     tapCommand     `cmd:"" help:"${tap}"`
-	Phone   phoneCommand   `cmd:"" help:"${phone}"`
-	Pos     posCommand     `cmd:"" name:"pos" help:"${pos}"`
-	Transit transitCommand `cmd:"" help:"${transit}"`
-	Gate    gateCommand    `cmd:"" help:"${gate}"`
-	Token   tokenCommand   `cmd:"" help:"${token}"`
-	Trace   traceCommand   `cmd:"" help:"${trace}"`
-	Verify  verifyCommand  `cmd:"" help:"${verify}"`
-	Sim     simCommand     `cmd:"" help:"${sim}"`
-	Bench   benchCommand   `cmd:"" help:"${bench}"`
-	Decode  decodeCommand  `cmd:"" help:"${decode}"`
-	Card    cardCommand    `cmd:"" help:"${card}"`
-	ODA     odaCommand     `cmd:"" name:"oda" help:"${oda}"`
-	HSM     hsmCommand     `cmd:"" name:"hsm" help:"${hsm}"`
-	Doctor  doctorCommand  `cmd:"" help:"${doctor}"`
-	Docs    docsCommand    `cmd:"" help:"${docs}"`
-	Version versionCommand `cmd:"" help:"${version}"`
+	Demo     demoCommand     `cmd:"" help:"${demo}"`
+	Up       upCommand       `cmd:"" help:"${up}"`
+	Tap      tapCommand      `cmd:"" help:"${tap}"`
+	Phone    phoneCommand    `cmd:"" help:"${phone}"`
+	Element  elementCommand  `cmd:"" help:"${element}"`
+	Pos      posCommand      `cmd:"" name:"pos" help:"${pos}"`
+	Merchant merchantCommand `cmd:"" help:"${merchant}"`
+	Transit  transitCommand  `cmd:"" help:"${transit}"`
+	Gate     gateCommand     `cmd:"" help:"${gate}"`
+	Token    tokenCommand    `cmd:"" help:"${token}"`
+	Trace    traceCommand    `cmd:"" help:"${trace}"`
+	Verify   verifyCommand   `cmd:"" help:"${verify}"`
+	Sim      simCommand      `cmd:"" help:"${sim}"`
+	Bench    benchCommand    `cmd:"" help:"${bench}"`
+	Decode   decodeCommand   `cmd:"" help:"${decode}"`
+	Card     cardCommand     `cmd:"" help:"${card}"`
+	ODA      odaCommand      `cmd:"" name:"oda" help:"${oda}"`
+	HSM      hsmCommand      `cmd:"" name:"hsm" help:"${hsm}"`
+	Doctor   doctorCommand   `cmd:"" help:"${doctor}"`
+	Docs     docsCommand     `cmd:"" help:"${docs}"`
+	Version  versionCommand  `cmd:"" help:"${version}"`
 }
 
 type cardCommand struct {
@@ -47,6 +49,7 @@ type cardCommand struct {
 	Load     cardLoadCommand     `cmd:"" help:"${card_load}"`
 	Unload   cardUnloadCommand   `cmd:"" help:"${card_unload}"`
 	Log      cardLogCommand      `cmd:"" help:"${card_log}"`
+	PIN      cardPINCommand      `cmd:"" name:"pin" help:"${card_pin}"`
 	Switch   cardSwitchCommand   `cmd:"" help:"${card_switch}"`
 	Lost     cardLostCommand     `cmd:"" help:"${card_lost}"`
 	PayOut   cardPayOutCommand   `cmd:"" name:"payout" help:"${card_payout}"`

@@ -24,9 +24,11 @@ type phoneCommand struct {
 	Show    phoneShowCommand    `cmd:"" help:"${phone_show}"`
 	Add     phoneAddCommand     `cmd:"" help:"${phone_add}"`
 	Tap     phoneTapCommand     `cmd:"" help:"${phone_tap}"`
+	Pay     phonePayCommand     `cmd:"" help:"${phone_pay}"`
 	Refresh phoneRefreshCommand `cmd:"" help:"${phone_refresh}"`
 	Lose    phoneLoseCommand    `cmd:"" help:"${phone_lose}"`
 	Find    phoneFindCommand    `cmd:"" help:"${phone_find}"`
+	Drill   phoneDrillCommand   `cmd:"" help:"${phone_drill}"`
 	Default phoneDefaultCommand `cmd:"" help:"${phone_default}"`
 	Remove  phoneRemoveCommand  `cmd:"" help:"${phone_remove}"`
 }
@@ -378,7 +380,7 @@ type phoneFindCommand struct{ phoneFlag }
 
 // Run reports the phone found.
 func (c phoneFindCommand) Run(ctx context.Context, s *session) error {
-	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneFind}, lang.PhoneFound); done {
+	if done, err := c.throughNetwork(ctx, s, app.PhoneRequest{Verb: app.PhoneFind}, lang.PhoneFoundBank); done {
 		return err
 	}
 	return c.with(s, false, func(p *phone.Phone) error {

@@ -9,6 +9,7 @@ import (
 	"tapnet/internal/app"
 	"tapnet/internal/app/phone"
 	"tapnet/internal/lang"
+	"tapnet/money"
 	"tapnet/sdk/hce"
 )
 
@@ -18,6 +19,8 @@ type phoneReport struct {
 	Token string  `json:"token,omitempty"`
 	Arm   int32   `json:"arm_code,omitempty"`
 	Tap   *tapOut `json:"tap,omitempty"`
+	Batch uint32  `json:"batch,omitempty"`
+	STAN  uint32  `json:"stan,omitempty"`
 }
 
 type tapOut struct {
@@ -103,20 +106,60 @@ func (c phoneTapCommand) tapOnNetwork(ctx context.Context, s *session, r phone.T
 	if !done || err != nil {
 		return done, err
 	}
+	return true, s.phonePaid(tapCommand{Card: c.Phone, At: c.At, Amount: c.Amount, dataFlag: c.dataFlag}, result)
+}
+
+// phonePaid says what became of a payment.
+func (s *session) phonePaid(c tapCommand, result app.PhoneResult) error {
 	if !result.Paid() {
 		s.code = exitNo
 	}
 	switch {
 	case s.json:
-		out := phoneReport{Status: result.Status, Token: result.Token, Arm: result.Arm}
+		out := phoneReport{Status: result.Status, Token: result.Token, Arm: result.Arm, Batch: result.Batch, STAN: result.STAN}
 		if t := result.Tap; t != nil {
 			out.Tap = &tapOut{Paid: t.Paid(), ResponseCode: t.ResponseCode, RRN: t.RRN, Masked: t.Masked, Reason: s.text(t.Reason), Trace: t.Trace}
 		}
-		return true, s.printJSON(s.out, out)
+		return s.printJSON(s.out, out)
 	case result.Arm != hce.ArmOK || result.Tap == nil:
 		s.explain(s.out, phoneRefusal(phone.TapResult{ArmCode: result.Arm}))
 	default:
-		s.printTap(tapCommand{Card: c.Phone, At: c.At, Amount: c.Amount, dataFlag: c.dataFlag}, *result.Tap)
+		s.printTap(c, *result.Tap)
+		if result.Paid() && result.STAN != 0 {
+			s.line("  " + s.text(lang.PhoneSlip, fmt.Sprintf("%06d", result.STAN)))
+		}
 	}
-	return true, nil
+	return nil
+}
+
+type phonePayCommand struct {
+	Amount   string `required:"" placeholder:"12.50" help:"${tap_amount}"`
+	Merchant string `default:"shop-1" placeholder:"MERCHANT" help:"${phone_pay_merchant}"`
+	Token    string `placeholder:"REF" help:"${phone_tap_token}"`
+	Verify   string `default:"fingerprint" enum:"fingerprint,password" placeholder:"HOW" help:"${phone_tap_verify}"`
+	Password string `placeholder:"DIGITS" help:"${phone_tap_password}"`
+	phoneFlag
+}
+
+// Run pays in an application of the merchant. It needs a network: there is nobody else to whom a merchant's server could go.
+func (c phonePayCommand) Run(ctx context.Context, s *session) error {
+	amount, err := money.Parse(c.Amount, currency)
+	if err != nil || amount.Sign() <= 0 {
+		return &problem{code: exitUsage, what: lang.TapAmount, why: lang.TapAmountWhy, next: lang.PhonePayNext, err: err}
+	}
+	r := app.PhoneRequest{Verb: app.PhonePay, Token: c.Token, Merchant: c.Merchant, Amount: amount.Decimal(), Verification: int32(phone.Fingerprint)}
+	if c.Verify == "password" {
+		r.Verification = int32(phone.Password)
+		if r.Password, err = s.secret(c.Password); err != nil {
+			return err
+		}
+	}
+	result, done, err := c.onNetwork(ctx, s, r)
+	switch {
+	case err != nil:
+		return err
+	case !done:
+		return &problem{code: exitEnvironment, what: lang.PhonePayAlone, next: lang.Verbatim("tapnet up")}
+	}
+	return s.phonePaid(tapCommand{Card: c.Phone, At: c.Merchant, Amount: c.Amount, dataFlag: c.dataFlag}, result)
 }

@@ -31,6 +31,7 @@ type posCommand struct {
 	Reprint        posReprintCommand  `cmd:"" help:"${pos_reprint}"`
 	Download       posDownloadCommand `cmd:"" help:"${pos_download}"`
 	Rollback       posRollbackCommand `cmd:"" help:"${pos_rollback}"`
+	Machine        posMachineCommand  `cmd:"" help:"${pos_machine}"`
 }
 
 // counterFlags are those of every verb.
@@ -56,6 +57,12 @@ type entryFlags struct {
 	Insert bool `help:"${pos_insert}"`
 }
 
+// swipeFlags add that its stripe may be swiped.
+type swipeFlags struct {
+	Swipe    bool `help:"${pos_swipe}"`
+	DeadChip bool `name:"dead-chip" help:"${pos_dead_chip}"`
+}
+
 // originalFlags say what a verb is about.
 type originalFlags struct {
 	Trace uint32 `required:"" placeholder:"NUMBER" help:"${pos_trace}"`
@@ -75,6 +82,7 @@ type partFlag struct {
 type posSaleCommand struct {
 	counterFlags
 	entryFlags
+	swipeFlags
 	amountFlag
 	AskPIN bool `name:"ask-pin" help:"${tap_ask_pin}"`
 }
@@ -82,18 +90,19 @@ type posSaleCommand struct {
 // Run takes a payment.
 func (c posSaleCommand) Run(ctx context.Context, s *session) error {
 	r := app.POSRequest{Verb: app.POSSale, Amount: c.Amount, AskPIN: c.AskPIN}
-	return c.run(ctx, s, c.entryFlags.fill(r), c.PIN)
+	return c.run(ctx, s, c.swipeFlags.fill(c.entryFlags.fill(r)), c.PIN)
 }
 
 type posPreauthCommand struct {
 	counterFlags
 	entryFlags
+	swipeFlags
 	amountFlag
 }
 
 // Run holds money.
 func (c posPreauthCommand) Run(ctx context.Context, s *session) error {
-	return c.run(ctx, s, c.entryFlags.fill(app.POSRequest{Verb: app.POSPreAuth, Amount: c.Amount}), c.PIN)
+	return c.run(ctx, s, c.swipeFlags.fill(c.entryFlags.fill(app.POSRequest{Verb: app.POSPreAuth, Amount: c.Amount})), c.PIN)
 }
 
 type posVoidCommand struct {
@@ -152,11 +161,12 @@ func (c posVoidComplete) Run(ctx context.Context, s *session) error {
 type posBalanceCommand struct {
 	counterFlags
 	entryFlags
+	swipeFlags
 }
 
 // Run asks for the account's balance.
 func (c posBalanceCommand) Run(ctx context.Context, s *session) error {
-	return c.run(ctx, s, c.entryFlags.fill(app.POSRequest{Verb: app.POSBalance}), c.PIN)
+	return c.run(ctx, s, c.swipeFlags.fill(c.entryFlags.fill(app.POSRequest{Verb: app.POSBalance})), c.PIN)
 }
 
 type posCashCommand struct {
@@ -245,6 +255,11 @@ func (f entryFlags) fill(r app.POSRequest) app.POSRequest {
 	return r
 }
 
+func (f swipeFlags) fill(r app.POSRequest) app.POSRequest {
+	r.Swipe, r.DeadChip = f.Swipe || f.DeadChip, f.DeadChip
+	return r
+}
+
 func (f originalFlags) fill(r app.POSRequest) app.POSRequest {
 	r.Trace, r.Batch, r.RRN, r.AuthCode = f.Trace, f.Batch, f.RRN, f.Auth
 	return r
@@ -252,7 +267,7 @@ func (f originalFlags) fill(r app.POSRequest) app.POSRequest {
 
 // withCard are the verbs that need one.
 var withCard = map[app.POSVerb]bool{app.POSSale: true, app.POSPreAuth: true, app.POSBalance: true, app.POSCashBalance: true, app.POSLoad: true,
-	app.POSVoidLoad: true, app.POSUnload: true}
+	app.POSVoidLoad: true, app.POSUnload: true, app.POSChangePIN: true, app.POSUnblockPIN: true}
 
 // run is one verb as a command of its own.
 func (f counterFlags) run(ctx context.Context, s *session, r app.POSRequest, pin string) (err error) {
@@ -357,18 +372,20 @@ func posGood(r app.POSResult) bool {
 type posReport struct {
 	Verb string `json:"verb"`
 	tapReport
-	Batch    uint32             `json:"batch,omitempty"`
-	STAN     uint32             `json:"stan,omitempty"`
-	Balance  *money.Amount      `json:"balance,omitempty"`
-	Purses   []app.POSPurse     `json:"purses,omitempty"`
-	Sheet    *app.POSSheet      `json:"sheet,omitempty"`
-	Download *app.POSDownloaded `json:"download,omitempty"`
-	Slip     string             `json:"slip,omitempty"`
+	Batch     uint32             `json:"batch,omitempty"`
+	STAN      uint32             `json:"stan,omitempty"`
+	Balance   *money.Amount      `json:"balance,omitempty"`
+	Purses    []app.POSPurse     `json:"purses,omitempty"`
+	Sheet     *app.POSSheet      `json:"sheet,omitempty"`
+	Download  *app.POSDownloaded `json:"download,omitempty"`
+	Held      *int               `json:"held,omitempty"`
+	Collected *int               `json:"collected,omitempty"`
+	Slip      string             `json:"slip,omitempty"`
 }
 
 func (s *session) posJSON(r app.POSResult, throwaway bool) posReport {
 	return posReport{Verb: string(r.Verb), tapReport: s.tapJSON(r.TapResult, throwaway), Batch: r.Batch, STAN: r.STAN, Balance: r.Balance, Purses: r.Purses,
-		Sheet: r.Sheet, Download: r.Download, Slip: r.Slip}
+		Sheet: r.Sheet, Download: r.Download, Held: r.Held, Collected: r.Collected, Slip: r.Slip}
 }
 
 // verbTerm names a verb as the menu does.
@@ -392,7 +409,7 @@ func (s *session) printPOS(f counterFlags, r app.POSResult) {
 			why = glossary.Term{}
 		}
 		s.explain(s.out, &problem{code: exitNo, what: lang.Fill(lang.PosNo, name, r.Reason), why: caused(r.Cause, why), next: posNext(r)})
-	case r.Outcome == app.OutcomeDone:
+	case r.Outcome == app.OutcomeDone, r.Verb == app.POSChangePIN, r.Verb == app.POSUnblockPIN:
 		s.line(s.screen.Mark(true) + " " + s.text(lang.Fill(lang.PosDone, name)))
 	default:
 		s.line(s.screen.Mark(true) + " " + s.text(lang.Fill(lang.PosApproved, name, lang.AmountTerm(r.Amount))))
@@ -426,7 +443,7 @@ func (s *session) printPOSTable(r app.POSResult) {
 		if p.Limit != nil {
 			t.Row(p.Label, s.text(lang.PosPurseIs, lang.Decimal(*p.Balance), lang.Decimal(*p.Limit)))
 		} else {
-			t.Row(p.Label, lang.Decimal(*p.Balance))
+			t.Row(p.Label, s.money(p.Balance))
 		}
 	}
 	if purse := s.purse(r.TapResult); purse != "" {
@@ -440,6 +457,11 @@ func (s *session) printPOSTable(r app.POSResult) {
 			verdict = lang.PosAgreed
 		}
 		t.Row("", s.text(verdict))
+	}
+	for label, n := range map[*glossary.Term]*int{&lang.PosHeld: r.Held, &lang.PosCollected: r.Collected} {
+		if n != nil {
+			t.Row(s.text(*label), fmt.Sprint(*n))
+		}
 	}
 	if t.Len() > 0 {
 		s.table(t)

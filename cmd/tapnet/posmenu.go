@@ -24,10 +24,12 @@ type question uint8
 
 const (
 	askCard question = iota
+	askEntry
 	askInsert
 	askAmount
 	askPart
 	askPIN
+	askNewPIN
 	askTrace
 	askLast
 	askFrom
@@ -41,14 +43,14 @@ type menuItem struct {
 }
 
 var menuItems = [...]menuItem{
-	{app.POSSale, []question{askAmount, askCard, askInsert, askPIN}},
+	{app.POSSale, []question{askAmount, askCard, askEntry, askPIN}},
 	{app.POSVoid, []question{askTrace}},
 	{app.POSRefund, []question{askTrace, askPart}},
-	{app.POSPreAuth, []question{askAmount, askCard, askInsert, askPIN}},
+	{app.POSPreAuth, []question{askAmount, askCard, askEntry, askPIN}},
 	{app.POSCancel, []question{askTrace}},
 	{app.POSComplete, []question{askTrace, askPart}},
 	{app.POSVoidCompletion, []question{askTrace}},
-	{app.POSBalance, []question{askCard, askInsert, askPIN}},
+	{app.POSBalance, []question{askCard, askEntry, askPIN}},
 	{app.POSCashBalance, []question{askCard, askInsert}},
 	{app.POSLoad, []question{askAmount, askCard, askFrom, askPIN}},
 	{app.POSVoidLoad, []question{askTrace, askCard, askPIN}},
@@ -57,6 +59,9 @@ var menuItems = [...]menuItem{
 	{app.POSReprint, []question{askLast}},
 	{app.POSDownload, []question{askList}},
 	{app.POSRollback, []question{askList}},
+	{app.POSChangePIN, []question{askCard, askPIN, askNewPIN}},
+	{app.POSUnblockPIN, []question{askCard, askPIN}},
+	{app.POSCollect, nil},
 }
 
 // menuLine is the longest line that anybody types.
@@ -126,26 +131,33 @@ func (m *menu) read(prompt glossary.Term) (string, bool) {
 }
 
 // readPIN does not show what is typed.
-func (m *menu) readPIN() (string, bool) {
+func (m *menu) readPIN(prompt glossary.Term) (string, bool) {
 	file, ok := m.in.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) || m.lines.Buffered() > 0 {
-		return m.read(lang.PosAskPIN)
+		return m.read(prompt)
 	}
-	fmt.Fprint(m.err, m.text(lang.PosAskPIN))
+	fmt.Fprint(m.err, m.text(prompt))
 	digits, err := term.ReadPassword(int(file.Fd()))
 	fmt.Fprintln(m.err)
 	return strings.TrimSpace(string(digits)), err == nil
 }
 
+// inSlot are the verbs for which the card is always inserted.
+var inSlot = map[app.POSVerb]bool{app.POSLoad: true, app.POSVoidLoad: true, app.POSUnload: true, app.POSChangePIN: true, app.POSUnblockPIN: true}
+
 // ask fills a request in; false at the end of the input.
 func (m *menu) ask(item menuItem) (app.POSRequest, bool) {
-	r := app.POSRequest{Verb: item.verb, Insert: item.verb == app.POSLoad || item.verb == app.POSVoidLoad || item.verb == app.POSUnload}
+	r := app.POSRequest{Verb: item.verb, Insert: inSlot[item.verb]}
 	for _, q := range item.questions {
 		ok := false
 		text := ""
 		switch q {
 		case askCard:
 			r.Card, ok = m.read(lang.PosAskCard)
+		case askEntry:
+			text, ok = m.read(lang.PosAskEntry)
+			text = strings.ToLower(text)
+			r.Insert, r.Swipe = strings.HasPrefix(text, "i") || strings.HasPrefix(text, "y"), strings.HasPrefix(text, "s")
 		case askInsert:
 			text, ok = m.read(lang.PosAskInsert)
 			r.Insert = strings.HasPrefix(strings.ToLower(text), "y")
@@ -154,7 +166,9 @@ func (m *menu) ask(item menuItem) (app.POSRequest, bool) {
 		case askPart:
 			r.Amount, ok = m.read(lang.PosAskAll)
 		case askPIN:
-			r.PIN, ok = m.readPIN()
+			r.PIN, ok = m.readPIN(lang.PosAskPIN)
+		case askNewPIN:
+			r.NewPIN, ok = m.readPIN(lang.PosAskNewPIN)
 		case askTrace:
 			text, ok = m.read(lang.PosAskTrace)
 			r.Trace = traceNumber(text)

@@ -70,14 +70,16 @@ func (c benchCommand) tokens(ctx context.Context, s *session, o bench.Options) e
 	if err := s.benchSteps(bench.TokenMethods()); err != nil {
 		return err
 	}
-	table := [][]string{{s.text(lang.BenchTokens), s.text(lang.BenchTime), s.text(lang.BenchTail), s.text(lang.BenchRatio), s.text(lang.BenchFill)}}
+	table := [][]string{{s.text(lang.BenchTokens), s.text(lang.BenchResolve), s.text(lang.BenchTail), s.text(lang.BenchRatio), s.text(lang.BenchLook),
+		s.text(lang.BenchRatio), s.text(lang.BenchInStore), s.text(lang.BenchRatio), s.text(lang.BenchFill)}}
 	progress := func(tokens int) { fmt.Fprintln(s.err, s.text(lang.Fill(lang.BenchFilling, lang.Int(int64(tokens))))) }
 	err := bench.Tokens(ctx, o, c.Counts, progress, func(v bench.Vaulted) error {
 		if s.json {
 			return s.printJSON(s.out, v)
 		}
 		table = append(table, []string{lang.Int(int64(v.Tokens)), fmt.Sprintf("%.0f ns", v.Nanoseconds), micros(v.P99us), fmt.Sprintf("%.2f", v.Ratio),
-			micros(v.FillSeconds * 1e6)})
+			fmt.Sprintf("%.0f ns", v.LookNanoseconds), fmt.Sprintf("%.2f", v.LookRatio), fmt.Sprintf("%.0f ns", v.StoreNanoseconds),
+			fmt.Sprintf("%.2f", v.StoreRatio), micros(v.FillSeconds * 1e6)})
 		return nil
 	})
 	if err == nil && !s.json {

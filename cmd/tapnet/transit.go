@@ -46,12 +46,13 @@ type transitServeCommand struct {
 	operatorFlag
 	Config string `placeholder:"FILE" help:"${transit_config}"`
 	Listen string `placeholder:"ADDRESS" help:"${transit_listen}"`
+	Store  string `env:"TAPNET_STORE" placeholder:"URL" help:"${up_store}"`
 }
 
 // Run keeps the office running until ctx ends.
 func (c transitServeCommand) Run(ctx context.Context, s *session) error {
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	office, err := operator.Start(ctx, operator.Options{Dir: c.dir(s), Config: c.Config, Listen: c.Listen, Log: log})
+	office, err := operator.Start(ctx, operator.Options{Dir: c.dir(s), Config: c.Config, Listen: c.Listen, Log: log, Store: c.Store})
 	if err != nil {
 		code := exitEnvironment
 		if errors.Is(err, operator.ErrConfig) {
@@ -112,10 +113,10 @@ func (f operatorFlag) call(ctx context.Context, s *session, method, path string,
 	}
 	if response.StatusCode/100 != 2 {
 		var why struct {
-			Detail string `json:"detail"`
+			Reason string `json:"reason"`
 		}
 		_ = json.Unmarshal(answer, &why) // an answer without a reason has none to show
-		return nil, &problem{code: exitNo, what: lang.TransitRefused, why: lang.Verbatim(oneLine(why.Detail)), next: lang.Verbatim("tapnet transit report")}
+		return nil, &problem{code: exitNo, what: lang.TransitRefused, why: lang.Verbatim(oneLine(why.Reason)), next: lang.Verbatim("tapnet transit report")}
 	}
 	if into != nil {
 		if err := json.Unmarshal(answer, into); err != nil {

@@ -111,7 +111,7 @@ func (c upCommand) options(s *session) (app.Options, error) {
 	listen := defaultListen()
 	maps.Copy(listen, c.Listen)
 	for _, role := range append(slices.Collect(maps.Keys(listen)), roles...) {
-		if !slices.Contains(app.EveryRole(), role) && role != app.APITokens && role != app.APIPhones {
+		if !slices.Contains(app.EveryRole(), role) && role != app.APITokens && role != app.APIPhones && role != app.APIKeys && role != app.APIElements {
 			all := strings.Join(app.EveryRole(), ",")
 			return app.Options{}, &problem{code: exitUsage, what: lang.Fill(lang.UpRole, printable(role)),
 				why: lang.Fill(lang.UpRoles, all), next: lang.Fill(lang.UpRoleNext, all)}
@@ -124,7 +124,11 @@ func (c upCommand) options(s *session) (app.Options, error) {
 // profile is the world that the file describes, or the one that comes with the program.
 func (c upCommand) profile() (*personalization.Profile, error) {
 	if c.World == "" {
-		return personalization.Load(profileName)
+		p, err := personalization.Load(profileName)
+		if err == nil {
+			withCounters(p)
+		}
+		return p, err
 	}
 	text, err := os.ReadFile(c.World)
 	if err != nil {
@@ -170,7 +174,7 @@ func (s *session) announceUp(network *app.Network, o app.Options) error {
 		}
 		t.Row(role, where)
 	}
-	for _, api := range [...]string{app.APITokens, app.APIPhones} {
+	for _, api := range [...]string{app.APITokens, app.APIPhones, app.APIKeys, app.APIElements} {
 		if where := addresses[api]; where != "" {
 			t.Row(api, where)
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tapnet/glossary"
+	"tapnet/internal/personalization"
 	"tapnet/internal/trace"
 	"tapnet/money"
 	"tapnet/pinblock"
@@ -88,6 +89,10 @@ type DemoOptions struct {
 	Seed uint64
 	// Progress is told what happens next; it may be nil.
 	Progress func(glossary.Term)
+	// hooks takes what the token service tells banks and requestors; nil: nobody does.
+	hooks webhookTaker
+	// adjust changes the world before it is built; nil: nobody does.
+	adjust func(*personalization.Profile)
 }
 
 // DemoReport is everything a demo showed.
@@ -98,6 +103,7 @@ type DemoReport struct {
 	FirstTap   string // what the trace of the first tap is found by
 	Taps       []DemoTap
 	Steps      []DemoStep
+	Chapters   []DemoChapter
 	Faults     []DemoFault
 	Invariants []DemoInvariant
 	Books      []BookLine
@@ -162,6 +168,11 @@ func (r *DemoReport) Good() bool {
 	}
 	for _, step := range r.Steps {
 		good = good && step.OK
+	}
+	for _, chapter := range r.Chapters {
+		for _, step := range chapter.Steps {
+			good = good && step.OK
+		}
 	}
 	for _, f := range r.Faults {
 		good = good && f.OK

@@ -43,8 +43,10 @@ type LossResult struct {
 	Account glossary.Term `json:"account"`
 	Purse   glossary.Term `json:"purse"`
 	// AtRisk is what the bank believes to be on the chip, at most.
-	AtRisk money.Amount  `json:"at_risk"`
-	Why    glossary.Term `json:"why"`
+	AtRisk money.Amount `json:"at_risk"`
+	// SecondAtRisk is the same of a purse in another currency.
+	SecondAtRisk *money.Amount `json:"second_at_risk,omitempty"`
+	Why          glossary.Term `json:"why"`
 }
 
 // PayOutRequest asks for what was unloaded from a card.
@@ -64,6 +66,7 @@ type PayOutResult struct {
 type PurseLog struct {
 	Card     string        `json:"card"`
 	Balance  *money.Amount `json:"balance,omitempty"`
+	Second   *money.Amount `json:"second,omitempty"` // of a purse in another currency
 	Payments []LogReading  `json:"payments"`
 	Loads    []LoadReading `json:"loads"`
 }
@@ -110,6 +113,10 @@ func (n *Network) ReportLoss(ctx context.Context, r LossRequest) (LossResult, er
 	report, _ := reply.(issuer.LossReport)
 	result.Blocked, result.Account, result.Purse = true, report.Status.Term(), report.Purse.Term()
 	result.AtRisk = money.New(max(0, report.PurseMinor), n.options.Profile.Money())
+	if second := h.personal.Image.Applications[0].SecondCurrency; !second.IsZero() {
+		other := money.New(max(0, report.SecondMinor), second)
+		result.SecondAtRisk = &other
+	}
 	return result, nil
 }
 
@@ -156,7 +163,7 @@ func (n *Network) PurseLog(ctx context.Context, name string) (PurseLog, error) {
 		if a.Balance == nil {
 			continue
 		}
-		out.Balance = a.Balance
+		out.Balance, out.Second = a.Balance, a.SecondBalance
 		for _, record := range a.Log.Records {
 			out.Payments = append(out.Payments, logReading(record, a.Currency))
 		}

@@ -23,9 +23,13 @@ type holder struct {
 // state reads the chip's memory, as the card itself would at power-on. The caller holds mu.
 func (h *holder) state() card.State { return h.chip.State() }
 
-// purse is the money on the chip.
+// purse is the money on the chip: that of the second purse in its currency, of the first in any other.
 func (h *holder) purse(currency money.Currency) money.Amount {
-	return money.New(h.state().Applications[0].Purses[0].Balance, currency)
+	purses, place := h.state().Applications[0].Purses, 0
+	if a := h.personal.Image.Applications; len(a) > 0 && a[0].SecondCurrency == currency {
+		place = 1
+	}
+	return money.New(purses[place].Balance, currency)
 }
 
 // chipFile is a card's memory as a file that is replaced whole: after a crash it holds the old state or the new one.

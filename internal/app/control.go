@@ -25,6 +25,7 @@ type World interface {
 	ReaderWorld
 	TillWorld
 	BankWorld
+	MerchantWorld
 	PhoneWorld
 	Tap(ctx context.Context, r TapRequest) (TapResult, error)
 	Cards(ctx context.Context) ([]CardInfo, error)
@@ -73,7 +74,7 @@ func (n *Network) ServeControl(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
 	}
 	server := &http.Server{
-		Handler:           n.readerHandler(ctx, n.phoneHandler(n.fieldHandler(n.bureauHandler(n.tillHandler(n.bankHandler(n.controlHandler())))))),
+		Handler:           n.readerHandler(ctx, n.phoneHandler(n.elementHandler(n.fieldHandler(n.bureauHandler(n.tillHandler(n.merchantHandler(n.bankHandler(n.controlHandler())))))))),
 		ReadHeaderTimeout: controlHeaderWithin, ReadTimeout: controlReadWithin, MaxHeaderBytes: maxControlBytes,
 		ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelWarn),
 	}
@@ -172,6 +173,7 @@ type problem struct {
 var problemKinds = map[string]error{
 	"unknown-card": ErrUnknownCard, "unknown-merchant": ErrUnknownMerchant, "no-trace": ErrNoTrace, "bad-request": errBadRequest,
 	"no-tokens": ErrNoTokens, "unknown-token": phone.ErrUnknownToken, "phone-password": phone.ErrPassword, "phone-in-use": phone.ErrInUse,
+	"no-elements": ErrNoElements, "element-torn": ErrElementTorn, "unknown-element-token": ErrElementToken, "element-token-exists": ErrElementExists,
 }
 
 func answer(w http.ResponseWriter, value any, err error) {

@@ -41,6 +41,9 @@ const (
 	POSReprint        POSVerb = "reprint"
 	POSDownload       POSVerb = "download"
 	POSRollback       POSVerb = "rollback"
+	POSCollect        POSVerb = "collect"
+	POSChangePIN      POSVerb = "change-pin"
+	POSUnblockPIN     POSVerb = "unblock-pin"
 )
 
 // Ends of a verb that a tap does not have.
@@ -61,9 +64,13 @@ type POSRequest struct {
 	Reader      string `json:"reader,omitempty"`
 	WaitSeconds int    `json:"wait_seconds,omitempty"`
 	Insert      bool   `json:"insert,omitempty"`
+	// Swipe draws its stripe through the reader instead; DeadChip: after its chip gave no answer in the slot.
+	Swipe    bool `json:"swipe,omitempty"`
+	DeadChip bool `json:"dead_chip,omitempty"`
 
 	Amount string `json:"amount,omitempty"` // decimal; "": all of the original
 	PIN    string `json:"pin,omitempty"`
+	NewPIN string `json:"new_pin,omitempty"` // of a change
 	AskPIN bool   `json:"ask_pin,omitempty"`
 	Notice bool   `json:"notice,omitempty"` // completion as a notice
 	From   string `json:"from,omitempty"`   // load: account, cash, or the name of the card that pays
@@ -90,8 +97,11 @@ type POSResult struct {
 	Purses   []POSPurse     `json:"purses,omitempty"`
 	Sheet    *POSSheet      `json:"sheet,omitempty"`
 	Download *POSDownloaded `json:"download,omitempty"`
-	Slip     string         `json:"slip,omitempty"`
-	HTML     string         `json:"html,omitempty"`
+	// Held is how many payments a machine without a network has, Collected how many were taken from it.
+	Held      *int   `json:"held,omitempty"`
+	Collected *int   `json:"collected,omitempty"`
+	Slip      string `json:"slip,omitempty"`
+	HTML      string `json:"html,omitempty"`
 }
 
 // POSPurse is a purse of the card.
@@ -138,9 +148,11 @@ type counterJob struct {
 	*Network
 	POSRequest
 	till   *tillNode
+	tap    string // what its trace is found by
 	amount money.Amount
 	given  *money.Amount // the amount, when one was given
 	pin    *pinblock.PIN
+	fresh  *pinblock.PIN // of a change
 	holder *holder
 	took   pos.Receipt
 	result POSResult
@@ -158,7 +170,7 @@ func (n *Network) POS(ctx context.Context, r POSRequest) (POSResult, error) {
 // counter runs a verb and keeps what the till has seen of the card beside the result.
 func (n *Network) counter(ctx context.Context, r POSRequest) (*counterJob, error) {
 	j := &counterJob{Network: n, POSRequest: r, result: POSResult{Verb: r.Verb}}
-	j.POSRequest.PIN = ""
+	j.POSRequest.PIN, j.POSRequest.NewPIN = "", ""
 	if err := j.read(r); err != nil {
 		return nil, err
 	}
@@ -168,16 +180,23 @@ func (n *Network) counter(ctx context.Context, r POSRequest) (*counterJob, error
 		POSLoad:        j.presented(j.load), POSVoidLoad: j.presented(j.voidLoad), POSUnload: j.presented(j.unload),
 		POSVoid: j.void, POSRefund: j.refund, POSCancel: j.cancel,
 		POSComplete: j.complete, POSVoidCompletion: j.voidCompletion, POSSettle: j.settle, POSReprint: j.reprint, POSDownload: j.download, POSRollback: j.rollback,
+		POSCollect: j.collect, POSChangePIN: j.presented(j.changePIN), POSUnblockPIN: j.presented(j.unblockPIN),
 	}[r.Verb]
 	if !ok {
 		return nil, fmt.Errorf("%w: verb: there is no %q", errBadRequest, shown(string(r.Verb)))
 	}
 	tapID := n.beginTap(j.till.merchant.Terminal)
+	j.tap = tapID
 	began := time.Now()
-	if err := run(ctx); err != nil {
-		return nil, readerError(fmt.Errorf("%s at %s: %w", r.Verb, r.Merchant, err))
+	if !j.refuseAtMachine() {
+		if err := run(ctx); err != nil {
+			return nil, readerError(fmt.Errorf("%s at %s: %w", r.Verb, r.Merchant, err))
+		}
 	}
 	j.finish(ctx, tapID)
+	if err := j.tellHeld(ctx); err != nil {
+		return nil, err
+	}
 	j.result.Duration = time.Since(began)
 	return j, nil
 }
@@ -188,7 +207,16 @@ func (j *counterJob) read(r POSRequest) error {
 	if j.till, ok = j.tills[r.Merchant]; !ok {
 		return fmt.Errorf("%w: %q", ErrUnknownMerchant, shown(r.Merchant))
 	}
-	currency := j.options.Profile.Money()
+	if err := r.checkSwipe(); err != nil {
+		return err
+	}
+	if r.Verb == POSSale && r.Amount == "" {
+		r.Amount = j.till.merchant.Price
+	}
+	currency, err := j.options.Profile.MoneyOf(j.till.merchant)
+	if err != nil {
+		return err
+	}
 	j.amount = money.New(0, currency)
 	if r.Amount != "" {
 		a, err := money.Parse(r.Amount, currency)
@@ -200,13 +228,19 @@ func (j *counterJob) read(r POSRequest) error {
 	if (r.Verb == POSSale || r.Verb == POSPreAuth || r.Verb == POSLoad) && j.given == nil {
 		return fmt.Errorf("%w: amount: %s needs one", errBadRequest, r.Verb)
 	}
-	if r.PIN != "" {
-		pin, err := pinblock.ParsePIN(r.PIN)
-		if err != nil {
-			return fmt.Errorf("%w: PIN: want 4 to 12 digits", errBadRequest)
-		}
-		j.pin = &pin
+	return errors.Join(readPIN("PIN", r.PIN, &j.pin), readPIN("new PIN", r.NewPIN, &j.fresh))
+}
+
+// readPIN reads what was entered; nothing stays nothing.
+func readPIN(what, digits string, into **pinblock.PIN) error {
+	if digits == "" {
+		return nil
 	}
+	pin, err := pinblock.ParsePIN(digits)
+	if err != nil {
+		return fmt.Errorf("%w: %s: want 4 to 12 digits", errBadRequest, what)
+	}
+	*into = &pin
 	return nil
 }
 
@@ -251,6 +285,9 @@ func (j *counterJob) presented(run func(context.Context, pos.Presented, pos.Sale
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		j.holder = h
+		if j.Swipe {
+			return j.swipe(ctx, h, run)
+		}
 		field := card.NewField(h.chip)
 		if j.Insert {
 			field = card.NewSlot(h.chip)
@@ -288,6 +325,9 @@ func (j *counterJob) cashBalance(ctx context.Context, with pos.Presented, _ pos.
 		a := &applications[i]
 		if a.Balance != nil {
 			j.result.Purses = append(j.result.Purses, POSPurse{AID: a.AID.String(), Label: a.Label, Balance: a.Balance, Limit: a.BalanceLimit})
+		}
+		if a.SecondBalance != nil {
+			j.result.Purses = append(j.result.Purses, POSPurse{AID: a.AID.String(), Label: a.Label, Balance: a.SecondBalance})
 		}
 	}
 	j.result.Outcome = OutcomeDone
@@ -469,6 +509,7 @@ func (j *counterJob) finish(ctx context.Context, tapID string) {
 	before, after := j.result.PurseBefore, j.result.PurseAfter
 	j.result.TapResult = j.Network.result(TapRequest{Card: j.Card, Merchant: j.Merchant, Amount: j.took.Amount}, h, j.took, tapID)
 	j.result.PurseBefore, j.result.PurseAfter = before, after
+	h.plastic(&j.result.TapResult)
 	if h.personal.PAN.IsZero() {
 		j.result.Masked = ""
 	}
@@ -494,6 +535,7 @@ func (j *counterJob) finish(ctx context.Context, tapID string) {
 		if explained, err := j.explainDecline(ctx, h, j.result.TapResult); err == nil {
 			j.result.TapResult = explained
 		}
+		explainPurse(&j.result.TapResult, &j.took)
 	}
 	if j.took.Refusal == pos.NotRefused && j.took.Verb != 0 && j.result.Slip == "" && j.took.Verb != pos.VerbSettlement {
 		if err := j.print(j.till.core.Slip(ctx, &j.took, j.how())); err != nil {

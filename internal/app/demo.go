@@ -66,12 +66,16 @@ func newStory(ctx context.Context, o DemoOptions, dir string) (*story, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.adjust != nil {
+		o.adjust(profile)
+	}
 	s := &story{clock: clock.NewManual(demoStart), tell: o.Progress, wires: newWires()}
 	if s.tell == nil {
 		s.tell = func(glossary.Term) {}
 	}
 	s.tell(glossary.Term{EN: "Building the world", ZH: "构建测试世界"})
-	s.Network, err = start(ctx, Options{Profile: profile, Dir: dir, Seed: &o.Seed, Clock: s.clock, Quiet: true}, s.wires.connected)
+	options := Options{Profile: profile, Dir: dir, Seed: &o.Seed, Roles: EveryRole(), Clock: s.clock, Quiet: true, byHand: true, hooks: o.hooks}
+	s.Network, err = start(ctx, options, s.wires.connected)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +88,7 @@ func newStory(ctx context.Context, o DemoOptions, dir string) (*story, error) {
 }
 
 func (s *story) run(ctx context.Context) error {
-	for _, chapter := range []func(context.Context) error{s.taps, s.chips, s.faults, s.check} {
+	for _, chapter := range []func(context.Context) error{s.taps, s.chips, s.phones, s.faults, s.rides, s.check} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}
@@ -191,7 +195,11 @@ func (s *story) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.report.Invariants = invariants(snapshot)
+	again, err := s.readAgain(ctx)
+	if err != nil {
+		return err
+	}
+	s.report.Invariants = append(invariants(snapshot), again)
 	if s.report.Books, err = s.Books(ctx); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func chipScenes() []chipScene {
 			name:    glossary.Term{EN: "inserted, the chip checks the PIN", ZH: "插卡，卡片验证密码"},
 			request: POSRequest{Verb: POSSale, Card: insertedCard, Merchant: "shop-1", Insert: true, Amount: "1500.00", PIN: insertedPIN},
 			want:    OutcomeApproved, holds: (*found).insertedAndAnswered,
-			proof: glossary.Term{EN: "PIN right, said the chip; ARPC right, and it gave its TC", ZH: "卡片验证密码和 ARPC 均正确，给出 TC"},
+			proof: glossary.Term{EN: "PIN enciphered and right, ARPC right: the chip gave its TC", ZH: "密码加密送卡，密码和 ARPC 均正确，给出 TC"},
 		},
 		{
 			name:    glossary.Term{EN: "purse loaded from the account, PIN", ZH: "指定账户圈存，输入密码"},
@@ -207,10 +207,11 @@ func (s *story) orderLimit(ctx context.Context) error {
 // charged is what left the account.
 func (f *found) charged() int64 { return f.before.Account - f.after.Account }
 
-// insertedAndAnswered: the terminal had the PIN checked by the chip, and the chip checked the bank's answer before it gave its last cryptogram.
+// insertedAndAnswered: the terminal had the PIN checked by the chip, enciphered under its key, and the chip checked the bank's answer before it gave its last
+// cryptogram.
 func (f *found) insertedAndAnswered() bool {
 	o := f.took.Contact
-	return o != nil && o.CVM.Code().Method() == emv.CVMPlaintextPIN && o.CVM[2] == emv.CVMResultSuccessful && o.TSI.Has(emv.TSIIssuerAuthPerformed) &&
+	return o != nil && o.CVM.Code().Method() == emv.CVMEncipheredPIN && o.CVM[2] == emv.CVMResultSuccessful && o.TSI.Has(emv.TSIIssuerAuthPerformed) &&
 		!o.TVR.Has(emv.TVRIssuerAuthFailed) && o.Cryptogram == emv.TC && f.charged() == f.amount.Minor()
 }
 

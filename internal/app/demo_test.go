@@ -38,6 +38,14 @@ func runDemo(t *testing.T, seed uint64) *DemoReport {
 			t.Errorf("step %q ended %s %q: %s (%s); %s", step.Name.EN, step.Result.Outcome, step.Result.ResponseCode, step.Result.Reason.EN, step.Result.Why.EN, step.Proof.EN)
 		}
 	}
+	for _, chapter := range report.Chapters {
+		for _, step := range chapter.Steps {
+			if !step.OK {
+				t.Errorf("%s, %q ended %s %q: %s (%s); %s", chapter.Title.EN, step.Name.EN, step.Result.Outcome, step.Result.ResponseCode, step.Result.Reason.EN,
+					step.Result.Why.EN, step.Proof.EN)
+			}
+		}
+	}
 	for _, fault := range report.Faults {
 		if !fault.OK {
 			t.Errorf("fault %q: %s", fault.Name.EN, fault.Detail.EN)
@@ -53,6 +61,9 @@ func runDemo(t *testing.T, seed uint64) *DemoReport {
 
 func TestDemo(t *testing.T) {
 	report := runDemo(t, 1)
+	if len(report.Chapters) == 0 || len(report.Chapters[0].Steps) != len(phoneScenes()) {
+		t.Errorf("%d chapters", len(report.Chapters))
+	}
 	if !report.Good() || len(report.Taps) < 10 || len(report.Steps) != len(chipScenes()) || len(report.Faults) < 6 || len(report.Invariants) < 8 {
 		t.Errorf("%d taps, %d steps, %d faults, %d invariants, good %t", len(report.Taps), len(report.Steps), len(report.Faults), len(report.Invariants), report.Good())
 	}
@@ -76,6 +87,21 @@ func TestSeedRepeats(t *testing.T) {
 		if a, b := first.Steps[i].Result, again.Steps[i].Result; a.RRN != b.RRN || a.AuthCode != b.AuthCode || a.Slip != b.Slip {
 			t.Errorf("step %d differs: %s %s and %s %s", i, a.RRN, a.AuthCode, b.RRN, b.AuthCode)
 		}
+	}
+}
+
+// TestPhoneOfTheDemo: each scene has its texts in both languages, and one whose proof is not found is told as such.
+func TestPhoneOfTheDemo(t *testing.T) {
+	for _, scene := range phoneScenes() {
+		for _, text := range []glossary.Term{phoneChapter, scene.name, scene.proof} {
+			if text.EN == "" || text.ZH == "" || text.EN == text.ZH {
+				t.Errorf("%q: %+v", scene.name.EN, text)
+			}
+		}
+	}
+	report := DemoReport{Chapters: []DemoChapter{{Steps: []DemoStep{{OK: true}, {}}}}}
+	if report.Good() {
+		t.Error("a demo with a step that went wrong is good")
 	}
 }
 

@@ -44,16 +44,21 @@ func (n *Network) controlField(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, fmt.Errorf("%w: %q", ErrUnknownCard, shown(r.PathValue("name"))))
 		return
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	field := card.NewField(h.chip)
+	defer field.Remove()
+	lendField(w, r, field)
+}
+
+// lendField takes the connection over: what is in the field is the reader's of the other process until that one goes.
+func lendField(w http.ResponseWriter, r *http.Request, field apdu.Transceiver) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		answer(w, nil, err)
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	field := card.NewField(h.chip)
-	defer field.Remove()
 	_ = conn.SetDeadline(time.Now().Add(fieldWithin))
 	_, _ = buffered.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + fieldProtocol + "\r\n\r\n")
 	if buffered.Flush() != nil {

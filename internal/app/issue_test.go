@@ -26,6 +26,9 @@ func TestIssueEveryProduct(t *testing.T) {
 	var group sync.WaitGroup
 	var requests []IssueRequest
 	for _, product := range personalization.Products() {
+		if product.Stripe {
+			continue // see TestSwipe
+		}
 		requests = append(requests, IssueRequest{Product: product.Name})
 	}
 	for _, crypto := range []string{personalization.CryptoSM, personalization.CryptoAES} { // other ciphers, end to end

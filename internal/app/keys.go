@@ -11,6 +11,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"tapnet/internal/hsm"
 	"tapnet/internal/hsm/keyring"
@@ -169,11 +170,17 @@ func openVaults(dir string, p *personalization.Profile, shards int, random rando
 	if _, err := os.Stat(filepath.Join(keys, p.Switch+".hsm")); errors.Is(err, fs.ErrNotExist) {
 		return createVaults(keys, passphrase, p, shards, random)
 	}
-	v := vaults{}
+	v, gained := vaults{}, lacksKeys(dir, p)
 	for _, id := range institutions(p) {
+		if slices.Contains(gained, id) {
+			continue
+		}
 		if v[id], err = hsm.Open(random.source("hsm "+id), filepath.Join(keys, id+".hsm"), passphrase); err != nil {
 			return nil, fmt.Errorf("open keys of %s: %w", id, err)
 		}
+	}
+	if err := v.join(dir, passphrase, p, gained, random); err != nil {
+		return nil, err
 	}
 	return v, v.checkStations(p, shards)
 }

@@ -57,6 +57,10 @@ type Options struct {
 	AnswerWithin time.Duration
 	// Quiet links ask for no echo and do not close idle terminals: for worlds whose clock stands still.
 	Quiet bool
+	// byHand leaves it to the caller to pass on what one token role decides and the other must know: a story does it in one order. Nobody opens
+	// the world again, so what costs time only for those who would is left out.
+	byHand bool
+	hooks  webhookTaker // of the token service
 }
 
 // Network is the nodes of this process and the cards of its world.
@@ -81,6 +85,8 @@ type Network struct {
 	stores      stores
 	shards      *shardKeeper
 	tokens      *tokenWorld
+	elements    *elementWorld // nil where the service manager does not run
+	metro       *metroNode    // nil where no transit operator runs
 	background
 }
 
@@ -105,6 +111,8 @@ type tillNode struct {
 	*node
 	core     *pos.Till
 	merchant personalization.Merchant
+	line     *carriedLine // of a machine without a network
+	dialer   *dialer      // of any other
 }
 
 // Start builds the world, or opens it again from its directory, and brings the links up.
@@ -167,7 +175,7 @@ func (n *Network) build(ctx context.Context) error {
 		role  string
 		start func(context.Context) error
 	}{{RoleSwitch, n.startSwitch}, {RoleIssuer, n.startIssuers}, {RoleAcquirer, n.startAcquirer}, {RolePOS, n.startTills},
-		{RoleTSP, n.startTSP}, {RoleCloudSE, n.startCloudSE}} {
+		{RoleTSP, n.startTSP}, {RoleCloudSE, n.startCloudSE}, {RoleTSM, n.startTSM}, {RoleTransit, n.startTransit}} {
 		if !slices.Contains(n.options.Roles, step.role) {
 			continue
 		}
@@ -328,6 +336,9 @@ func (n *Network) startAcquirer(ctx context.Context) error {
 
 func (n *Network) startTills(ctx context.Context) error {
 	for _, m := range n.options.Profile.Merchants {
+		if m.Name == n.options.Profile.Transit.Merchant {
+			continue // its terminal is an office
+		}
 		role, ring, err := n.newTill(m)
 		if err != nil {
 			return err
@@ -336,19 +347,33 @@ func (n *Network) startTills(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		dialer, err := n.dial(node, RoleAcquirer, m.Terminal, m.ID, n.options.Profile.Acquirer.Institution, unionpay.Terminal, ring)
-		if err != nil {
-			return err
+		line := n.carried(node, m, ring)
+		var dialer *dialer
+		if line == nil {
+			if dialer, err = n.dial(node, RoleAcquirer, m.Terminal, m.ID, n.options.Profile.Acquirer.Institution, unionpay.Terminal, ring); err != nil {
+				return err
+			}
+			node.send = func(_ string, m unionpay.Message) error { return dialer.Send(m) }
 		}
-		node.send = func(_ string, m unionpay.Message) error { return dialer.Send(m) }
 		role.Attach(node.ask)
 		if err := n.run(ctx, node); err != nil {
 			return err
 		}
-		if err := role.Restore(ctx, n.options.Profile.Money()); err != nil {
+		currency, err := n.options.Profile.MoneyOf(m)
+		if err != nil {
+			return err
+		}
+		if err := role.Restore(ctx, currency); err != nil {
 			return fmt.Errorf("till %q: downloaded parameters: %w", m.Name, err)
 		}
-		n.tills[m.Name] = &tillNode{node, role, m}
+		n.tills[m.Name] = &tillNode{node, role, m, line, dialer}
+		if line != nil {
+			continue
+		}
+		if n.acquirer != nil && !n.acquirer.core.Admits(m.Terminal) {
+			n.keepDialing(dialer, node.name) // it signs on when its merchant is approved
+			continue
+		}
 		if err := n.connect(ctx, dialer, node.name); err != nil {
 			return err
 		}
@@ -475,11 +500,7 @@ const connectWithin = 10 * time.Second
 
 // connect starts a dialer and waits until it has signed on, one after the other, so that a seeded world exchanges its keys in one order.
 func (n *Network) connect(ctx context.Context, dialer *dialer, name string) error {
-	n.background.group.Go(func() {
-		if err := dialer.Run(n.background.ctx); err != nil {
-			n.options.Log.Error("link stopped", "node", name, "error", err)
-		}
-	})
+	n.keepDialing(dialer, name)
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	select {
@@ -488,6 +509,14 @@ func (n *Network) connect(ctx context.Context, dialer *dialer, name string) erro
 		n.options.Log.Warn("link is not up yet, it keeps trying", "node", name)
 	}
 	return context.Cause(n.background.ctx)
+}
+
+func (n *Network) keepDialing(dialer *dialer, name string) {
+	n.background.group.Go(func() {
+		if err := dialer.Run(n.background.ctx); err != nil {
+			n.options.Log.Error("link stopped", "node", name, "error", err)
+		}
+	})
 }
 
 // breakDown remembers the first role that stopped for good.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tapnet/glossary"
@@ -38,6 +39,8 @@ type node struct {
 	log    *slog.Logger
 	// send hands a message to the connection with a peer.
 	send func(peer string, m unionpay.Message) error
+	// apart: the role has no line now, so that nothing of it is under way.
+	apart atomic.Bool
 
 	effects effectQueue
 	broke   func(error)

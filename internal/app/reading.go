@@ -32,6 +32,7 @@ type ApplicationReading struct {
 	LastOnlineATC *uint16       `json:"last_online_atc,omitempty"`
 	PINTries      *byte         `json:"pin_tries,omitempty"`
 	Balance       *money.Amount `json:"balance,omitempty"`
+	SecondBalance *money.Amount `json:"second_balance,omitempty"` // of a purse in another currency
 	BalanceLimit  *money.Amount `json:"balance_limit,omitempty"`
 	SingleLimit   *money.Amount `json:"single_limit,omitempty"`
 	Log           []LogReading  `json:"log"` // newest first
@@ -72,7 +73,7 @@ func (n *Network) ReadCard(ctx context.Context, name string) (CardReading, error
 func applicationReading(a *terminal.CardApplication) ApplicationReading {
 	r := ApplicationReading{
 		AID: a.AID.String(), Label: a.Label, Sequence: a.Sequence, Holder: a.Holder, ATC: a.ATC, LastOnlineATC: a.LastOnlineATC, PINTries: a.PINTries,
-		Balance: a.Balance, BalanceLimit: a.BalanceLimit, SingleLimit: a.SingleLimit,
+		Balance: a.Balance, SecondBalance: a.SecondBalance, BalanceLimit: a.BalanceLimit, SingleLimit: a.SingleLimit,
 	}
 	if !a.PAN.IsZero() {
 		r.Masked, r.Expiry = a.PAN.Masked(), a.Expiry.YYMM()
@@ -83,7 +84,14 @@ func applicationReading(a *terminal.CardApplication) ApplicationReading {
 	return r
 }
 
+// logReading puts a record of a card's log into words. An amount is in the currency that the record names, or in the application's.
 func logReading(record emv.Data, currency money.Currency) LogReading {
+	if b := record.Get(emv.TagCurrency); len(b) == 2 {
+		number := int(b[0]>>4)*1000 + int(b[0]&0xF)*100 + int(b[1]>>4)*10 + int(b[1]&0xF)
+		if own, err := money.CurrencyByNumber(number); err == nil {
+			currency = own
+		}
+	}
 	hex := func(tag tlv.Tag) string { return fmt.Sprintf("%X", record.Get(tag)) }
 	l := LogReading{Date: hex(emv.TagTransactionDate), Time: hex(emv.TagTransactionTime), ATC: hex(emv.TagATC)}
 	if amount, err := money.FromBCD(record.Get(emv.TagAmount), currency); err == nil {

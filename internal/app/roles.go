@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+
 	"tapnet/internal/acquirer"
 	"tapnet/internal/clock"
 	"tapnet/internal/hsm"
@@ -90,11 +92,11 @@ func (n *Network) newAcquirer() (role *acquirer.Acquirer, terminals, network *ke
 			}
 			return terminals.PINKey(peer)
 		},
-		BaseKey: n.baseKeyOf,
+		BaseKey: n.baseKeyOf, Currencies: n.currenciesElsewhere(),
 	}
 	for _, m := range p.Merchants {
-		deps.Merchants = append(deps.Merchants, acquirer.Merchant{ID: m.ID, Name: m.Label, Category: m.Category})
-		deps.Terminals = append(deps.Terminals, acquirer.Terminal{ID: m.Terminal, Merchant: m.ID})
+		deps.Merchants = append(deps.Merchants, acquirer.Merchant{ID: m.ID, Name: m.Label, Category: m.Category, Waiting: m.Waiting})
+		deps.Terminals = append(deps.Terminals, acquirer.Terminal{ID: m.Terminal, Merchant: m.ID, Currency: n.currencyNumberOf(m)})
 	}
 	role, err = acquirer.New(deps)
 	return role, terminals, network, err
@@ -131,12 +133,37 @@ func (n *Network) newTill(m personalization.Merchant) (*pos.Till, *keyring.Ring,
 
 func (n *Network) currencyNumber() uint16 { return uint16(n.options.Profile.Money().Number()) }
 
+// currencyNumberOf is that of what a merchant sells in; the profile was checked.
+func (n *Network) currencyNumberOf(m personalization.Merchant) uint16 {
+	currency, err := n.options.Profile.MoneyOf(m)
+	if err != nil {
+		return n.currencyNumber()
+	}
+	return uint16(currency.Number())
+}
+
+// currenciesElsewhere are those that merchants sell in beside the network's, in the order of the profile, which a world keeps.
+func (n *Network) currenciesElsewhere() []uint16 {
+	var list []uint16
+	for _, m := range n.options.Profile.Merchants {
+		if number := n.currencyNumberOf(m); number != n.currencyNumber() && !slices.Contains(list, number) {
+			list = append(list, number)
+		}
+	}
+	return list
+}
+
 // enrolment turns the bureau's record of a card into the issuer's.
 func enrolment(r personalization.Record) issuer.Enrolment {
-	return issuer.Enrolment{
+	e := issuer.Enrolment{
 		Card: r.Card, Name: r.Name, Fingerprint: r.Fingerprint, SealedPAN: r.SealedPAN, Masked: r.Masked, Sequence: r.Sequence, Expiry: r.Expiry,
 		Product: r.Product, Currency: r.Currency, PINReference: r.PINReference, NoPIN: r.NoPIN, Contactless: true,
 		Limits:       issuer.Limits{TapMinor: r.TapMinor, DayMinor: r.DayMinor, DayCount: r.DayCount, NoPINDayMinor: r.NoPINDayMinor},
 		OpeningMinor: r.OpeningMinor, PurseMinor: r.PurseMinor, CreditMinor: r.CreditMinor, Algorithms: r.Algorithms,
+		Stripe: r.Stripe,
 	}
+	if s := r.Second; s != nil {
+		e.Second = &issuer.SecondPurse{Currency: s.Currency, OpeningMinor: s.OpeningMinor, PurseMinor: s.PurseMinor}
+	}
+	return e
 }

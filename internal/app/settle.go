@@ -18,7 +18,7 @@ func (n *Network) Settle(ctx context.Context) error {
 		// Obligations travel from the tills towards the issuers: asked in that order, one cannot slip past.
 		for _, node := range slices.Backward(n.nodes) {
 			role, ok := node.role.(outstanding)
-			if !ok {
+			if !ok || node.apart.Load() {
 				continue
 			}
 			if err := node.look(ctx, func() { waiting += role.Outstanding() }); err != nil {

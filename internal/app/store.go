@@ -107,8 +107,9 @@ func (s serverStores) describe(ctx context.Context, own verify.World) error {
 
 func (s serverStores) close() error { return s.catalog.Close() }
 
-// Export copies the journals of a database into a data directory that verify can read, those of the tills first and those of the issuers last: whatever one
-// of them has heard of, the next one has in writing by then. The network may run meanwhile. A journal whose chain is broken is an error that names the row.
+// Export copies the journals of a database into a data directory that verify can read, those of the tills first, then towards the issuers and the token
+// service: whatever one of them has heard of, the next one has in writing by then. The network may run meanwhile. A journal whose chain is broken is an error
+// that names the row.
 func Export(ctx context.Context, store, dir string) (err error) {
 	catalog, err := journalpg.OpenCatalog(ctx, store)
 	if err != nil {
@@ -132,7 +133,7 @@ func Export(ctx context.Context, store, dir string) (err error) {
 	if err := replaceFile(filepath.Join(dir, verify.WorldFile), text); err != nil {
 		return err
 	}
-	order := []string{verify.Till, verify.Acquirer, verify.Switch, verify.Issuer}
+	order := []string{verify.Till, verify.Acquirer, verify.Switch, verify.Issuer, verify.TokenService, verify.CloudSE}
 	slices.SortStableFunc(world.Members, func(a, b verify.WorldMember) int { return slices.Index(order, a.Role) - slices.Index(order, b.Role) })
 	for _, m := range world.Members {
 		if err := exportJournal(ctx, catalog, fileStores{dir: dir}, m.Journal); err != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,10 +46,11 @@ func (n *Network) terminalConfig(m personalization.Merchant) (terminal.Config, e
 	if err != nil {
 		return terminal.Config{}, err
 	}
-	limit := func(text string) (money.Amount, error) {
-		minor, err := p.Minor(text)
-		return money.New(minor, p.Money()), err
+	currency, err := p.MoneyOf(m)
+	if err != nil {
+		return terminal.Config{}, fmt.Errorf("merchant %q: %w", m.Name, err)
 	}
+	limit := func(text string) (money.Amount, error) { return money.Parse(cmp.Or(text, "0"), currency) }
 	floor, floorErr := limit(m.Floor)
 	cvm, cvmErr := limit(m.CVMLimit)
 	transaction, tapErr := limit(m.TapLimit)
@@ -65,9 +67,9 @@ func (n *Network) terminalConfig(m personalization.Merchant) (terminal.Config, e
 		return terminal.Config{}, fmt.Errorf("merchant %q: category: %w", m.Name, err)
 	}
 	config := terminal.Config{
-		Country: countryChina, Currency: p.Money(), TTQ: terminalTTQ(), Combinations: combinations,
+		Country: countryChina, Currency: currency, TTQ: terminalTTQ(), Combinations: combinations,
 		Kernel: kernel.Config{
-			Type: terminalTypeAttended, Capabilities: emv.TerminalCapabilities{0xE0, 0xE1, 0xC8}, SerialNumber: m.Terminal, TerminalID: m.Terminal,
+			Type: terminalTypeAttended, Capabilities: emv.TerminalCapabilities{0xE0, 0xF1, 0xC8}, SerialNumber: m.Terminal, TerminalID: m.Terminal,
 			MerchantID: m.ID, MerchantName: m.Label, MerchantType: category, CAKeys: keys, FDDA00Allowed: true, SM: true,
 		},
 		Random: n.random.source("terminal " + m.Terminal), Observer: n.tapObserver(m),
@@ -75,6 +77,7 @@ func (n *Network) terminalConfig(m personalization.Merchant) (terminal.Config, e
 	if config.Contact, err = slotConfig(floor); err != nil {
 		return terminal.Config{}, err
 	}
+	unattended(&config, m)
 	return config, nil
 }
 
@@ -121,6 +124,10 @@ func (n *Network) tap(ctx context.Context, r TapRequest, o tapOptions) (TapResul
 	if err != nil {
 		return TapResult{}, err
 	}
+	if n.unsigned(till) {
+		return TapResult{Card: r.Card, Merchant: r.Merchant, Masked: h.personal.PAN.Masked(), Amount: r.Amount, Outcome: OutcomeFailed, Reason: whyNotSignedOn,
+			Next: nextNotSignedOn, Cause: terminal.CauseHost.Term()}, nil
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	field := card.NewField(h.chip)
@@ -156,12 +163,15 @@ func (n *Network) tap(ctx context.Context, r TapRequest, o tapOptions) (TapResul
 		return TapResult{}, fmt.Errorf("tap %s at %s: %w", r.Card, r.Merchant, err)
 	}
 	result := n.result(r, h, receipt, tapID)
+	h.plastic(&result)
 	result.Duration = time.Since(began)
 	after := h.purse(r.Amount.Currency())
 	if before.Cmp(after) != 0 {
 		result.PurseBefore, result.PurseAfter = &before, &after
 	}
-	return n.explainDecline(ctx, h, result)
+	result, err = n.explainDecline(ctx, h, result)
+	explainPurse(&result, &receipt)
+	return result, err
 }
 
 func (n *Network) parties(r TapRequest) (*holder, *tillNode, error) {
@@ -173,8 +183,12 @@ func (n *Network) parties(r TapRequest) (*holder, *tillNode, error) {
 	if !ok {
 		return nil, nil, fmt.Errorf("%w: %q", ErrUnknownMerchant, shown(r.Merchant))
 	}
-	if _, err := r.Amount.BCD(); err != nil || r.Amount.Minor() <= 0 || r.Amount.Currency() != n.options.Profile.Money() {
-		return nil, nil, fmt.Errorf("%w: amount: a tap takes a positive amount of at most twelve digits in %s", errBadRequest, n.options.Profile.Money())
+	currency, err := n.options.Profile.MoneyOf(till.merchant)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := r.Amount.BCD(); err != nil || r.Amount.Minor() <= 0 || r.Amount.Currency() != currency {
+		return nil, nil, fmt.Errorf("%w: amount: a tap takes a positive amount of at most twelve digits in %s", errBadRequest, currency)
 	}
 	return h, till, nil
 }
@@ -240,9 +254,15 @@ func (n *Network) result(r TapRequest, h *holder, receipt pos.Receipt, tapID str
 // causeOf says whose fault it is that nothing was paid [row A7]; empty when something was.
 func causeOf(r *pos.Receipt) glossary.Term {
 	cause := terminal.CauseNone
+	switch {
+	case r.End == pos.NotBegun && r.Why == whyNotSignedOn:
+		return terminal.CauseHost.Term()
+	case r.Refusal == pos.RefusedStripe, r.Refusal == pos.RefusedChip, r.Refusal == pos.RefusedGoods:
+		return terminal.CauseCard.Term()
+	}
 	switch r.End {
 	case pos.DeclinedOnline:
-		cause = terminal.DiagnoseResponse(string(r.Code)).Cause
+		cause = terminal.DiagnoseAnswer(string(r.Code), r.Application()).Cause
 	case pos.TakenBack:
 		cause = terminal.CauseNetwork
 	case pos.PINMissing:
@@ -303,6 +323,15 @@ func (n *Network) explainDecline(ctx context.Context, h *holder, r TapResult) (T
 		r.Why.ZH += fmt.Sprintf("，剩余 %d 次", found.Tries)
 	}
 	return r, nil
+}
+
+// explainPurse says of a purse without an account why its issuer had nothing to pay with: the bank's rule, true as it is, helps nobody at the till.
+func explainPurse(r *TapResult, took *pos.Receipt) {
+	if took.End != pos.DeclinedOnline || took.Application() != emv.AIDElectronicCash {
+		return
+	}
+	d := terminal.DiagnoseAnswer(r.ResponseCode, took.Application())
+	r.Why, r.Next, r.Cause = d.Why, d.Next, d.Cause.Term()
 }
 
 // Cards lists the cards of the world, in the order of the profile.

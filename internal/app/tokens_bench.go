@@ -31,8 +31,9 @@ type TokenRate struct {
 	P99us     float64 `json:"p99_us"`
 }
 
-// TokenRates compares durable authorizations of tokens with those of plain cards in one run: over TCP from the acquirer's line through switch, token service
-// and cloud secure element to the issuer and back, every member with its own journal on the disk.
+// TokenRates compares durable authorizations of tokens with those of plain cards in one run: over TCP from the acquirer's line through switch and token service
+// to the issuer and back, every member with its own journal on the disk. Token service and cloud secure element run in one process, as in a network of one
+// machine, and hand their messages to each other in memory; each makes its own row durable before it answers.
 type TokenRates struct {
 	Clients int       `json:"clients"`
 	Taps    int       `json:"taps"` // in one round, of each kind

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -21,13 +22,15 @@ import (
 
 	"tapnet/internal/cloudse/cloudsehttp"
 	"tapnet/internal/tsp"
+	"tapnet/internal/tsp/tspapi"
 	"tapnet/internal/tsp/tsphttp"
 )
 
 // The interfaces of the token roles, as Options.Listen names them. A network in memory has none.
 const (
 	APITokens = "tsp-api"     // requestors, banks and operators, over mutual TLS
-	APIPhones = "cloudse-api" // phones, whose requests are signed
+	APIPhones = "cloudse-api" // phones, whose requests are signed, over TLS
+	APIKeys   = "cloudse-ops" // the cloud secure element's own people, over mutual TLS
 )
 
 // Certificates of the interface lie with the keys: the authority, the service, and a caller of each kind.
@@ -66,7 +69,10 @@ func (n *Network) serveTokens(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("interface of %s: %w", RoleTSP, errCertificate)
 	}
-	api, err := tsphttp.New(tsphttp.Config{Core: tokenCore{service.core, service}, Key: key, Operators: []string{certOperator}})
+	api, err := tsphttp.New(tsphttp.Config{Core: tokenCore{service.core, service}, Key: key, Operators: []string{certOperator},
+		Changes: func(ctx context.Context, after uint64) (tspapi.Changes, error) {
+			return service.core.Changes(ctx, service.store, after)
+		}})
 	if err != nil {
 		return fmt.Errorf("interface of %s: %w", RoleTSP, err)
 	}
@@ -74,17 +80,45 @@ func (n *Network) serveTokens(ctx context.Context) error {
 	return n.serveHTTP(ctx, APITokens, server, func(l net.Listener) error { return server.ServeTLS(l, "", "") })
 }
 
-// serveCloud opens the interface for phones. Their requests carry their own proof; the connection adds none.
+// serveCloud opens the interfaces for phones and for the service's own people. Phones' requests carry their own proof; the connection proves the service only.
 func (n *Network) serveCloud(ctx context.Context) error {
 	if n.options.Listen == nil {
 		return nil
 	}
-	handler, err := cloudsehttp.Phones(cloudsehttp.Config{Ask: n.tokens.cloud.ask, Now: n.options.Clock.Now})
+	p, err := n.openCertificates()
 	if err != nil {
 		return fmt.Errorf("interface of %s: %w", RoleCloudSE, err)
 	}
-	server := &http.Server{Handler: handler, ReadTimeout: apiWithin, ReadHeaderTimeout: apiWithin, WriteTimeout: apiWithin, MaxHeaderBytes: maxControlBytes}
-	return n.serveHTTP(ctx, APIPhones, server, server.Serve)
+	config := cloudsehttp.Config{Ask: n.tokens.cloud.ask, Now: n.options.Clock.Now}
+	phones, err := cloudsehttp.Phones(config)
+	if err != nil {
+		return fmt.Errorf("interface of %s: %w", RoleCloudSE, err)
+	}
+	operators, err := cloudsehttp.Operators(config)
+	if err != nil {
+		return fmt.Errorf("interface of %s: %w", RoleCloudSE, err)
+	}
+	overTLS := func(name string, handler http.Handler, callers *x509.CertPool) error {
+		settings := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.service}}
+		if callers != nil {
+			settings.ClientCAs, settings.ClientAuth = callers, tls.RequireAndVerifyClientCert
+		}
+		server := &http.Server{Handler: handler, ReadTimeout: apiWithin, ReadHeaderTimeout: apiWithin, WriteTimeout: apiWithin, MaxHeaderBytes: maxControlBytes,
+			TLSConfig: settings}
+		return n.serveHTTP(ctx, name, server, func(l net.Listener) error { return server.ServeTLS(l, "", "") })
+	}
+	return errors.Join(overTLS(APIPhones, phones, nil), overTLS(APIKeys, onlyFor(certOperator, operators), p.callers))
+}
+
+// onlyFor lets a caller of that certificate in and nobody else, whoever has signed his.
+func onlyFor(name string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != name {
+			http.Error(w, "not for this certificate", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (n *Network) serveHTTP(ctx context.Context, name string, server *http.Server, serve func(net.Listener) error) error {
@@ -98,6 +132,7 @@ func (n *Network) serveHTTP(ctx context.Context, name string, server *http.Serve
 		return fmt.Errorf("listen for %s: %w", name, err)
 	}
 	n.addresses[name] = listener.Addr().String()
+	server.ErrorLog = slog.NewLogLogger(n.options.Log.Handler(), slog.LevelDebug) // who is refused at the door is nobody's emergency
 	n.background.group.Go(func() {
 		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.options.Log.Error("interface stopped", "interface", name, "error", err)
@@ -140,6 +175,16 @@ func (n *Network) openCertificates() (papers, error) {
 		return papers{}, errCertificate
 	}
 	return p, nil
+}
+
+// certificate reads a certificate of this data directory with its key.
+func (n *Network) certificate(name string) (tls.Certificate, error) {
+	path := filepath.Join(n.options.Dir, keyDirectory, name+certSuffix)
+	c, err := tls.LoadX509KeyPair(path, path)
+	if err != nil {
+		return c, fmt.Errorf("read certificate: %w", err)
+	}
+	return c, nil
 }
 
 // makeCertificates writes the authority's certificate and, with their keys, those of the service and its callers. The authority's key is not kept.

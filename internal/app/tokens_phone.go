@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"tapnet/apdu"
 	"tapnet/emv/cloudkey"
 	"tapnet/internal/app/phone"
 	"tapnet/internal/clock"
 	"tapnet/internal/personalization"
 	"tapnet/internal/pos"
-	"tapnet/money"
 	"tapnet/pinblock"
 	"tapnet/sdk/hce"
 )
@@ -28,6 +28,7 @@ const (
 	PhoneShow    PhoneVerb = "show"
 	PhoneAdd     PhoneVerb = "add"
 	PhoneTap     PhoneVerb = "tap"
+	PhonePay     PhoneVerb = "pay" // in an application, without a reader
 	PhoneRefresh PhoneVerb = "refresh"
 	PhoneLose    PhoneVerb = "lose"
 	PhoneFind    PhoneVerb = "find"
@@ -57,6 +58,9 @@ type PhoneResult struct {
 	Token  string       `json:"token,omitempty"`    // added or tapped
 	Arm    int32        `json:"arm_code,omitempty"` // hce.ArmOK, or why the phone was not ready to tap
 	Tap    *TapResult   `json:"tap,omitempty"`
+	// Batch and STAN name the payment at its till, as its slip does: what a void or a refund is about.
+	Batch uint32 `json:"batch,omitempty"`
+	STAN  uint32 `json:"stan,omitempty"`
 }
 
 // Paid reports whether a tap was approved.
@@ -89,16 +93,21 @@ func (n *Network) Phone(ctx context.Context, r PhoneRequest) (result PhoneResult
 }
 
 func (n *Network) openPhone(ctx context.Context, r PhoneRequest) (*phone.Phone, error) {
-	w := n.tokens.wallet
-	if w == nil {
+	if n.tokens.wallet == nil {
 		return nil, ErrNoTokens
 	}
+	return n.openPhoneAt(ctx, r, n.tokens.wallet.line(ctx, r.Phone))
+}
+
+// openPhoneAt switches a phone on that speaks to the cloud through something.
+func (n *Network) openPhoneAt(_ context.Context, r PhoneRequest, cloud phone.Cloud) (*phone.Phone, error) {
+	w := n.tokens.wallet
 	if cloudkey.CheckRef(r.Phone) != nil {
 		return nil, errPhoneName
 	}
 	return phone.Open(phone.Options{
 		Dir: filepath.Join(n.options.Dir, phoneDirectory, r.Phone), Random: n.random.source("phone " + r.Phone + " " + w.key()), Now: n.options.Clock.Now,
-		Cloud: w.line(ctx, r.Phone), Offline: r.NoNetwork,
+		Cloud: cloud, Offline: r.NoNetwork, Unsynced: n.options.byHand,
 	})
 }
 
@@ -109,7 +118,9 @@ func (n *Network) actOn(ctx context.Context, p *phone.Phone, r PhoneRequest, res
 	case PhoneAdd:
 		result.Token, err = p.AddCard(r.Label, r.Password, r.Card)
 	case PhoneTap:
-		return n.phoneTap(ctx, p, r, result)
+		return n.phoneTap(ctx, p, r, result, nil)
+	case PhonePay:
+		return n.phonePay(ctx, p, r, result, nil)
 	case PhoneRefresh:
 		err = p.Refresh()
 	case PhoneLose:
@@ -126,18 +137,10 @@ func (n *Network) actOn(ctx context.Context, p *phone.Phone, r PhoneRequest, res
 	return err
 }
 
-// phoneTap arms the phone and holds it to a till's reader. The till takes it for a card.
-func (n *Network) phoneTap(ctx context.Context, p *phone.Phone, r PhoneRequest, result *PhoneResult) error {
-	till, ok := n.tills[r.Merchant]
-	if !ok {
-		return fmt.Errorf("%w: %q", ErrUnknownMerchant, shown(r.Merchant))
-	}
-	amount, err := money.Parse(r.Amount, n.options.Profile.Money())
+// phoneTap arms the phone and holds it to a till's reader. The till takes it for a card. between, when there is one, is what stands between the two.
+func (n *Network) phoneTap(ctx context.Context, p *phone.Phone, r PhoneRequest, result *PhoneResult, between func(apdu.Transceiver) apdu.Transceiver) error {
+	till, request, err := n.merchantOf(r)
 	if err != nil {
-		return fmt.Errorf("%w: amount: %w", errBadRequest, err)
-	}
-	request := TapRequest{Card: r.Phone, Merchant: r.Merchant, Amount: amount}
-	if err := n.checkAmount(request); err != nil {
 		return err
 	}
 	token, number, code, err := p.Arm(phone.TapRequest{Token: r.Token, Verification: phone.Verification(r.Verification), Password: r.Password})
@@ -146,10 +149,13 @@ func (n *Network) phoneTap(ctx context.Context, p *phone.Phone, r PhoneRequest, 
 	}
 	reader, leave := p.Field()
 	defer leave()
+	if between != nil {
+		reader = between(reader)
+	}
 	tapID := n.beginTap(till.merchant.Terminal)
 	began := time.Now()
 	receipt, err := till.core.Sell(ctx, reader, pos.Sale{
-		Amount: amount, Now: func() time.Time { return n.options.Clock.Now().In(clock.Shanghai()) }, OfflineOnly: till.merchant.Offline,
+		Amount: request.Amount, Now: func() time.Time { return n.options.Clock.Now().In(clock.Shanghai()) }, OfflineOnly: till.merchant.Offline,
 		EnterPIN: func() (pinblock.PIN, bool) { return pinblock.PIN{}, false },
 	})
 	if err != nil {
@@ -157,6 +163,6 @@ func (n *Network) phoneTap(ctx context.Context, p *phone.Phone, r PhoneRequest, 
 	}
 	tap := n.result(request, &holder{personal: &personalization.Card{PAN: number}}, receipt, tapID)
 	tap.Duration = time.Since(began)
-	result.Tap = &tap
+	result.Tap, result.Batch, result.STAN = &tap, receipt.Trace.Batch, receipt.STAN
 	return nil
 }

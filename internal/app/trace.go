@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tapnet/glossary"
@@ -43,6 +44,8 @@ func (n *Network) nameOf(id string) string {
 		return RoleTSP
 	case CloudSE:
 		return RoleCloudSE
+	case ElementService:
+		return RoleTSM
 	}
 	if i, ok := p.Issuer(id); ok {
 		return i.Name
@@ -72,9 +75,41 @@ func (n *Network) traceRows(node *node, rows []journal.Row) {
 			continue // naming it would cost more than writing it did
 		}
 		row := rows[i] // the writer uses its memory again
-		n.trace.Add(trace.FromRow(node.shown, &row, node.role.Describe(&row), n.movement(node, &row)...))
+		n.trace.Add(trace.FromRow(node.shown, &row, node.role.Describe(&row), n.linesOf(node, &row)...))
 	}
 	n.committed.add()
+}
+
+// detailed is a role that says more of a row than its title.
+type detailed interface {
+	Details(*journal.Row) []glossary.Term
+}
+
+// detailsPerSecond is how many rows of one second are told of at length: under a load at which nobody reads them they would cost more than the rows did.
+const detailsPerSecond = 200
+
+// quota counts what was taken in a second.
+type quota struct {
+	second atomic.Int64
+	taken  atomic.Int32
+}
+
+func (q *quota) take(at time.Time) bool {
+	if now := at.Unix(); q.second.Swap(now) != now {
+		q.taken.Store(0)
+	}
+	return q.taken.Add(1) <= detailsPerSecond
+}
+
+// linesOf is what stands below a row's title.
+func (n *Network) linesOf(node *node, row *journal.Row) []trace.Line {
+	lines := n.movement(node, row)
+	if role, ok := node.role.(detailed); ok && n.tokens.details.take(row.At) {
+		for _, said := range role.Details(row) {
+			lines = append(lines, trace.Line{Name: said})
+		}
+	}
+	return lines
 }
 
 // accounts names the accounts of a role that keeps books.

@@ -76,8 +76,8 @@ func (t *TokenNode) Vault() *hsm.Vault { return t.vault }
 type TokenServiceOptions struct {
 	// Webhook takes what goes to webhooks; nil keeps it in the journal until somebody does.
 	Webhook func(peer string, hook *tsp.Webhook) error
-	// Verifier is who checks cryptograms; empty is CloudSE.
-	Verifier string
+	// Verifier is who checks cryptograms; empty is CloudSE. Elements is who checks those of secure elements; empty is ElementService, or a Verifier that is named.
+	Verifier, Elements string
 }
 
 // StartTokenService runs the token service as a member of this network. Its keys and its vault are made the first time and kept in the data directory; a test
@@ -116,11 +116,21 @@ func (n *Network) StartTokenService(ctx context.Context, o TokenServiceOptions) 
 		if peer == n.options.Profile.Switch {
 			return dialer.Send(m)
 		}
+		if peer == CloudSE && n.hand(&n.tokens.verifier, node, TokenService, CloudSE, m) {
+			return nil
+		}
 		return server.Send(peer, m)
 	}
+	n.tokens.heard.core.Store(role)
 	if err := n.run(ctx, node); err != nil {
 		return nil, err
 	}
+	n.background.group.Go(func() {
+		if err := role.Warm(n.background.ctx); err != nil && n.background.ctx.Err() == nil {
+			n.options.Log.Warn("tokens are looked up in the store", "error", err)
+		}
+	})
+	n.tokens.asker.node.Store(node)
 	return &TokenNode{node: node, core: role, vault: vault}, n.connect(ctx, dialer, node.name)
 }
 
@@ -129,23 +139,30 @@ func (n *Network) newTSP(vault *hsm.Vault, o TokenServiceOptions) (*tsp.TSP, *ke
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.Elements == "" && o.Verifier == "" {
+		o.Elements = ElementService
+	}
 	if o.Verifier == "" {
 		o.Verifier = CloudSE
 	}
 	deps := tsp.Deps{
-		Institution: TokenService, Switch: n.options.Profile.Switch, CloudSE: o.Verifier, Code: tokenCode, Controller: parController,
+		Institution: TokenService, Switch: n.options.Profile.Switch, CloudSE: o.Verifier, Elements: o.Elements, Code: tokenCode, Controller: parController,
 		Vault: n.vaults[TokenService], Numbers: vault, Calendar: calendar(),
 		Keys: tsp.KeyNames{
 			Fingerprint: keyFingerprint, Hash: keyTokenHash, Digits: keyTokenDigits, Names: keyTokenNames, TokenSeal: keyTokenSeal, PINKey: ring.PINKey,
 		},
 	}
 	for at, i := range n.options.Profile.Issuers {
-		deps.Issuers = append(deps.Issuers, tsp.Issuer{
+		bank := tsp.Issuer{
 			Institution: i.Institution, Terms: tokenTerms, Methods: []string{"bank-app", "card-tap", "otp", "call-centre"}, Certificate: "bank-" + i.Institution,
-		})
+		}
+		if n.options.hooks != nil {
+			bank.Webhook = "bank-" + i.Institution // whoever takes them knows whom that is
+		}
+		deps.Issuers = append(deps.Issuers, bank)
 		for storage := unionpay.StorageHCE; storage <= unionpay.StorageFile; storage++ {
 			deps.Ranges = append(deps.Ranges, tsp.Range{
-				Prefix: fmt.Sprintf("%s%d%d", tokenPrefix, storage, at+1), Issuer: i.Institution, IssuerPrefix: i.Prefix, Storage: uint8(storage),
+				Prefix: tokenRange(storage, at), Issuer: i.Institution, IssuerPrefix: i.Prefix, Storage: uint8(storage),
 				Method: tsp.MethodRandom, Digits: tokenDigits,
 			})
 		}
@@ -182,7 +199,7 @@ func (n *Network) openTokenKeys() error {
 		return err
 	}
 	// The token service's file comes last: its presence says that the switch's knows it.
-	return errors.Join(n.vaults[theSwitch].Save(file(theSwitch), passphrase), own.Save(file(TokenService), passphrase))
+	return n.saveKeys(file, passphrase, theSwitch, TokenService)
 }
 
 const (

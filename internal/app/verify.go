@@ -13,6 +13,7 @@ import (
 	"tapnet/card"
 	"tapnet/internal/acquirer"
 	"tapnet/internal/ledger"
+	"tapnet/internal/personalization"
 	"tapnet/internal/verify"
 )
 
@@ -33,12 +34,25 @@ func (n *Network) describe(ctx context.Context) error {
 	}
 	add(RoleAcquirer, RoleAcquirer, verify.Acquirer, p.Acquirer.Institution)
 	for place, m := range p.Merchants {
-		add(RolePOS, RolePOS+"-"+m.Terminal, verify.Till, m.Terminal)
+		if m.Name != p.Transit.Merchant {
+			add(RolePOS, RolePOS+"-"+m.Terminal, verify.Till, m.Terminal)
+		}
 		if slices.Contains(n.options.Roles, RoleAcquirer) {
-			own.Merchants = append(own.Merchants, verify.MerchantAccount{Terminal: m.Terminal, Account: acquirer.AccountMerchants + ledger.Account(place)})
+			own.Merchants = append(own.Merchants, n.merchantAccount(m, place))
 		}
 	}
+	add(RoleTSP, RoleTSP, verify.TokenService, TokenService)
+	add(RoleCloudSE, RoleCloudSE, verify.CloudSE, CloudSE)
 	return n.stores.describe(ctx, own)
+}
+
+// merchantAccount is where the acquirer books what a merchant's terminal takes.
+func (n *Network) merchantAccount(m personalization.Merchant, place int) verify.MerchantAccount {
+	own := verify.MerchantAccount{Terminal: m.Terminal, Account: acquirer.AccountMerchants + ledger.Account(place)}
+	if number := n.currencyNumberOf(m); number != n.currencyNumber() {
+		own.Currency, own.Account = number, acquirer.AccountIn(slices.Index(n.currenciesElsewhere(), number), own.Account)
+	}
+	return own
 }
 
 // Verify checks the journals of a data directory, and the chips whose memories lie there.

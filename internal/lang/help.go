@@ -14,7 +14,7 @@ type HelpText struct {
 
 // Help is the text of `--help` and of the generated reference, by key.
 func Help() []HelpText {
-	return slices.Concat(help, issueHelp, purseHelp, posHelp, phoneHelp, hsmHelp, transitHelp, gateHelp)
+	return slices.Concat(help, issueHelp, purseHelp, posHelp, merchantHelp, phoneHelp, elementHelp, hsmHelp, transitHelp, gateHelp)
 }
 
 var help = []HelpText{
@@ -208,7 +208,7 @@ var examples = map[string][]Example{
 // Examples are the example lines of a command, "" for the program.
 func Examples(command string) []Example {
 	return slices.Concat(
-		examples[command], issueExamples[command], purseExamples[command], posExamples[command], phoneExamples[command], transitExamples[command],
-		gateExamples[command],
+		examples[command], issueExamples[command], purseExamples[command], posExamples[command], phoneExamples[command], elementExamples[command],
+		transitExamples[command], gateExamples[command],
 	)
 }

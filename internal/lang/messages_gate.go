@@ -10,7 +10,8 @@ var gateHelp = []HelpText{
 	{"gate_reader", glossary.Term{EN: "Reader that cards are held to: its name, a part of it, or any. Default: none, the line alone.", ZH: "读卡器：名称、名称的一部分或any。默认没有，仅与后台联络。"}},
 	{"gate_network", glossary.Term{EN: "Data directory of a running network: the card is one of its banks'.", ZH: "正在运行的网络的数据目录：卡片由其银行发行。"}},
 	{"gate_station", glossary.Term{EN: "Number of the station.", ZH: "车站编号。"}},
-	{"gate_dir", glossary.Term{EN: "in, out, ride (one tap for a ride) or inspect.", ZH: "in（进站）、out（出站）、ride（一票制）或inspect（稽查）。"}},
+	{"gate_dir", glossary.Term{EN: "in, out, ride (one tap for a ride) or inspect. Default: ride where the fare is flat.", ZH: "in（进站）、out（出站）、ride（一票制）或inspect（稽查）；一票制设备默认ride。"}},
+	{"gate_profile", glossary.Term{EN: "Kind of device: metro, or with a flat fare and one tap: bus, taxi, machine (self-service).", ZH: "设备类型：metro，或一票制的bus、taxi、machine（自助机）。"}},
 	{"gate_card", glossary.Term{EN: "Who taps: lin, wang (SM2), phone, cloud (online only) or purse.", ZH: "刷卡人：lin、wang（国密）、phone、cloud（仅联机）或purse（电子现金）。"}},
 	{"gate_amount", glossary.Term{EN: "What the card signs: the highest fare, or the flat one.", ZH: "卡片签名的金额：最高票价或一票制票价。"}},
 	{"gate_purse", glossary.Term{EN: "The gate takes electronic cash in place of an authorization later.", ZH: "闸机收取电子现金，而不是事后授权。"}},
@@ -37,6 +38,7 @@ var gateExamples = map[string][]Example{
 		{"tapnet gate tap --station 3 --dir ride --card purse --purse --amount 2.00", glossary.Term{EN: "electronic cash on a bus", ZH: "公交电子现金"}},
 	},
 	"gate run": {
+		{"tapnet gate run --profile taxi --station 21 --reader any", glossary.Term{EN: "a taxi with a real reader", ZH: "带真实读卡器的出租车"}},
 		{"tapnet gate run --station 1 --dir in --reader any", glossary.Term{EN: "a gate with a real reader", ZH: "带真实读卡器的闸机"}},
 	},
 	"gate bench": {

@@ -11,11 +11,12 @@ var (
 	DemoTaps        = glossary.Term{EN: "Taps", ZH: "挥卡"}
 	DemoSteps       = glossary.Term{EN: "Chip in the slot, purse, SM, script", ZH: "插卡、电子现金、国密、脚本"}
 	DemoSettled     = glossary.Term{EN: "settled", ZH: "已结算"}
+	DemoDone        = glossary.Term{EN: "done", ZH: "完成"}
 	DemoFaults      = glossary.Term{EN: "Broken on purpose", ZH: "故意制造的故障"}
 	DemoMoney       = glossary.Term{EN: "The money", ZH: "账目"}
 	DemoHolds       = glossary.Term{EN: "%d of %d invariants hold", ZH: "%d项不变量成立，共%d项"}
 	DemoDigest      = glossary.Term{EN: "journal digest %s: the same for the same seed", ZH: "流水摘要%s：同一种子结果相同"}
-	DemoTook        = glossary.Term{EN: "%d taps, %d steps with chip and purse, %d faults, %s", ZH: "%d次挥卡，%d步插卡与电子现金，%d个故障，用时%s"}
+	DemoTook        = glossary.Term{EN: "%d taps, %d steps with chip, purse and phone, %d faults, %s", ZH: "%d次挥卡，%d步插卡、电子现金与手机，%d个故障，用时%s"}
 	DemoNext        = glossary.Term{EN: "Next", ZH: "下一步"}
 	DemoNextTrace   = glossary.Term{EN: "every byte of the first tap", ZH: "第一次挥卡的全部字节"}
 	DemoNextUp      = glossary.Term{EN: "keep the network running", ZH: "让网络持续运行"}
@@ -119,16 +120,18 @@ var (
 
 // card read.
 var (
-	ReadTitle        = glossary.Term{EN: "What any reader can read from the card %s without a payment, from a few centimetres", ZH: "任何读卡器在几厘米内、不经支付即可从卡片%s读到的内容"}
-	ReadNever        = glossary.Term{EN: "None of this can pay: a payment needs a new cryptogram from the card.", ZH: "以上内容都不能用于支付：支付需要卡片产生新的密文。"}
-	ReadWithheld     = glossary.Term{EN: "(the card does not tell)", ZH: "（卡片不提供）"}
-	ReadApplication  = glossary.Term{EN: "application", ZH: "应用"}
-	ReadCounter      = glossary.Term{EN: "transaction counter", ZH: "应用交易计数器"}
-	ReadLastOnline   = glossary.Term{EN: "last online counter", ZH: "上次联机计数器"}
-	ReadPINTries     = glossary.Term{EN: "PIN tries left", ZH: "剩余密码次数"}
-	ReadBalance      = glossary.Term{EN: "e-cash balance", ZH: "电子现金余额"}
-	ReadBalanceLimit = glossary.Term{EN: "e-cash ceiling", ZH: "电子现金余额上限"}
-	ReadSingleLimit  = glossary.Term{EN: "e-cash limit for one payment", ZH: "电子现金单笔限额"}
-	ReadLog          = glossary.Term{EN: "log, newest first", ZH: "交易日志，最新在前"}
-	ReadFails        = glossary.Term{EN: "The card cannot be read.", ZH: "无法读取卡片。"}
+	ReadTitle       = glossary.Term{EN: "What any reader can read from the card %s without a payment, from a few centimetres", ZH: "任何读卡器在几厘米内、不经支付即可从卡片%s读到的内容"}
+	ReadNever       = glossary.Term{EN: "None of this can pay: a payment needs a new cryptogram from the card.", ZH: "以上内容都不能用于支付：支付需要卡片产生新的密文。"}
+	ReadWithheld    = glossary.Term{EN: "(the card does not tell)", ZH: "（卡片不提供）"}
+	ReadApplication = glossary.Term{EN: "application", ZH: "应用"}
+	ReadCounter     = glossary.Term{EN: "transaction counter", ZH: "应用交易计数器"}
+	ReadLastOnline  = glossary.Term{EN: "last online counter", ZH: "上次联机计数器"}
+	ReadPINTries    = glossary.Term{EN: "PIN tries left", ZH: "剩余密码次数"}
+	ReadBalance     = glossary.Term{EN: "e-cash balance", ZH: "电子现金余额"}
+
+	ReadSecondBalance = glossary.Term{EN: "in another currency", ZH: "第二币种余额"}
+	ReadBalanceLimit  = glossary.Term{EN: "e-cash ceiling", ZH: "电子现金余额上限"}
+	ReadSingleLimit   = glossary.Term{EN: "e-cash limit for one payment", ZH: "电子现金单笔限额"}
+	ReadLog           = glossary.Term{EN: "log, newest first", ZH: "交易日志，最新在前"}
+	ReadFails         = glossary.Term{EN: "The card cannot be read.", ZH: "无法读取卡片。"}
 )

@@ -15,6 +15,11 @@ var phoneHelp = []HelpText{
 	{"phone_tap_token", glossary.Term{EN: "Token to pay with, for this tap only. Default: the default token.", ZH: "本次支付使用的令牌，省略时用默认卡。"}},
 	{"phone_tap_verify", glossary.Term{EN: "How the holder verifies: fingerprint, password or none.", ZH: "持卡人验证方式：fingerprint（指纹）、password（密码）或none（不验证）。"}},
 	{"phone_tap_password", glossary.Term{EN: "Payment password for --verify password; - reads it from standard input.", ZH: "--verify password时的支付密码；-表示从标准输入读取。"}},
+	{"phone_pay", glossary.Term{EN: "Pay in a merchant's app, without a reader: the cryptogram is good for this merchant and amount alone.", ZH: "在商户应用内支付，无需终端：密文仅对该商户和金额有效。"}},
+	{"phone_pay_merchant", glossary.Term{EN: "Merchant of the running network in whose app the phone pays.", ZH: "应用内收款商户（运行中的网络里的商户）。"}},
+	{"phone_drill", glossary.Term{EN: "Attack a phone in a world that is thrown away, and tell what happens.", ZH: "在一次性测试世界中攻击手机，讲述结果。"}},
+	{"phone_drill_name", glossary.Term{EN: "Which attack; none runs all.", ZH: "攻击名称，省略则全部演练。"}},
+	{"phone_drill_seed", glossary.Term{EN: "Everything random follows from this number.", ZH: "随机数种子，同一种子结果相同。"}},
 	{"phone_refresh", glossary.Term{EN: "Fetch new keys for every token.", ZH: "为所有令牌获取新密钥。"}},
 	{"phone_lose", glossary.Term{EN: "Report the phone lost: its tokens stop at once, the cards behind them go on working.", ZH: "挂失手机：令牌立即停用，实体卡不受影响。"}},
 	{"phone_find", glossary.Term{EN: "Report the phone found: its tokens work again, with new keys.", ZH: "手机找回：更新密钥后令牌恢复可用。"}},
@@ -31,9 +36,17 @@ var phoneExamples = map[string][]Example{
 		{"tapnet phone add DEBIT", glossary.Term{EN: "a new phone with a token", ZH: "新手机，添加一张令牌卡"}},
 		{"tapnet phone tap --amount 12.50", glossary.Term{EN: "pay with a fingerprint", ZH: "指纹支付"}},
 		{"tapnet phone refresh", glossary.Term{EN: "when the keys run out", ZH: "密钥将用尽时"}},
+		{"tapnet phone drill", glossary.Term{EN: "stolen, copied, relayed: what happens", ZH: "被盗、被复制、被中继时会怎样"}},
 	},
 	"phone add": {
 		{"tapnet phone add DEBIT --password -", glossary.Term{EN: "with a payment password", ZH: "设置支付密码"}},
+	},
+	"phone pay": {
+		{"tapnet phone pay --merchant shop-1 --amount 12.50", glossary.Term{EN: "in an app, with a fingerprint", ZH: "应用内支付，指纹验证"}},
+	},
+	"phone drill": {
+		{"tapnet phone drill", glossary.Term{EN: "all of them", ZH: "全部演练"}},
+		{"tapnet phone drill relay", glossary.Term{EN: "a relay of 0 to 500 ms", ZH: "0至500毫秒的中继"}},
 	},
 	"phone tap": {
 		{"tapnet phone tap --amount 12.50", glossary.Term{EN: "the default token, with a fingerprint", ZH: "默认卡，指纹验证"}},
@@ -62,31 +75,38 @@ var (
 	PhoneSuspended  = glossary.Term{EN: "suspended: %s", ZH: "已暂停：%s"}
 	PhoneDamaged    = glossary.Term{EN: "damaged on the phone", ZH: "手机上的数据已损坏"}
 
-	PhoneAdded       = glossary.Term{EN: "Token %s is on the phone, with %d taps.", ZH: "令牌%s已添加到手机，可用%d次。"}
-	PhoneTapNext     = glossary.Term{EN: "tapnet phone tap --amount 12.50", ZH: "tapnet phone tap --amount 12.50"}
-	PhonePaid        = glossary.Term{EN: "%s paid with the phone", ZH: "已用手机支付%s"}
-	PhoneNotPaid     = glossary.Term{EN: "The phone does not pay.", ZH: "手机支付未成功。"}
-	PhoneRefused     = glossary.Term{EN: "The cloud refuses: %s.", ZH: "云端拒绝：%s。"}
-	PhoneAskHolder   = glossary.Term{EN: "the terminal wants the holder to verify on the phone", ZH: "终端要求持卡人在手机上验证"}
-	PhoneAskNext     = glossary.Term{EN: "again with --verify fingerprint", ZH: "加上 --verify fingerprint 重试"}
-	PhoneCounter     = glossary.Term{EN: "counter", ZH: "交易计数器"}
-	PhoneVerified    = glossary.Term{EN: "verified by", ZH: "验证方式"}
-	PhoneBatch       = glossary.Term{EN: "batch of keys", ZH: "密钥批次"}
-	PhoneLatency     = glossary.Term{EN: "longest silence", ZH: "最长间隔"}
-	PhoneLeft        = glossary.Term{EN: "taps left", ZH: "剩余次数"}
-	PhoneRefreshed   = glossary.Term{EN: "New keys are on the phone.", ZH: "新密钥已下发到手机。"}
-	PhoneNoKeys      = glossary.Term{EN: "The phone gets no new keys.", ZH: "手机未能获取新密钥。"}
-	PhoneLost        = glossary.Term{EN: "The phone is reported lost: its tokens are stopped at the service. The cards go on working.", ZH: "手机已挂失：令牌已在服务端停用，实体卡照常使用。"}
-	PhoneFound       = glossary.Term{EN: "The phone is reported found: its tokens work, with new keys.", ZH: "手机已找回：令牌已恢复并更新密钥。"}
-	PhoneDefaulted   = glossary.Term{EN: "Token %s is the default.", ZH: "令牌%s已设为默认卡。"}
-	PhoneRemoved     = glossary.Term{EN: "Token %s is off the phone.", ZH: "令牌%s已从手机删除。"}
-	PhoneInUse       = glossary.Term{EN: "Another command uses the phone.", ZH: "另一个命令正在使用该手机。"}
-	PhoneUnknown     = glossary.Term{EN: "There is no token %s on the phone.", ZH: "手机上没有令牌%s。"}
-	PhoneUnknownNext = glossary.Term{EN: "tapnet phone show", ZH: "tapnet phone show"}
-	PhonePassword    = glossary.Term{EN: "A payment password has 6 digits.", ZH: "支付密码为6位数字。"}
-	PhoneFails       = glossary.Term{EN: "The phone cannot be switched on.", ZH: "手机无法启动。"}
-	PhoneName        = glossary.Term{EN: "A phone's name has letters, digits and hyphens.", ZH: "手机名称只能包含字母、数字和连字符。"}
-	PhoneNotAdded    = glossary.Term{EN: "The token is not added.", ZH: "未能添加令牌。"}
+	PhoneAdded        = glossary.Term{EN: "Token %s is on the phone, with %d taps.", ZH: "令牌%s已添加到手机，可用%d次。"}
+	PhoneTapNext      = glossary.Term{EN: "tapnet phone tap --amount 12.50", ZH: "tapnet phone tap --amount 12.50"}
+	PhonePayNext      = glossary.Term{EN: "tapnet phone pay --amount 12.50", ZH: "tapnet phone pay --amount 12.50"}
+	PhoneDrillUnknown = glossary.Term{EN: "There is no drill %s: %s.", ZH: "没有演练%s，可选：%s。"}
+	PhoneDrillFails   = glossary.Term{EN: "The drill could not run to its end.", ZH: "演练未能完成。"}
+	PhoneDrillHeld    = glossary.Term{EN: "%s of %s attacks ended as they must, in %s steps.", ZH: "%s/%s项攻击的结果符合预期，共%s步。"}
+	PhoneSlip         = glossary.Term{EN: "Trace number %s: tapnet pos void --trace, tapnet pos refund --trace", ZH: "凭证号%s：可用tapnet pos void --trace或tapnet pos refund --trace"}
+	PhonePayAlone     = glossary.Term{EN: "A payment in an app needs a running network with its token service.", ZH: "应用内支付需要运行中的网络和令牌服务。"}
+	PhonePaid         = glossary.Term{EN: "%s paid with the phone", ZH: "已用手机支付%s"}
+	PhoneNotPaid      = glossary.Term{EN: "The phone does not pay.", ZH: "手机支付未成功。"}
+	PhoneRefused      = glossary.Term{EN: "The cloud refuses: %s.", ZH: "云端拒绝：%s。"}
+	PhoneAskHolder    = glossary.Term{EN: "the terminal wants the holder to verify on the phone", ZH: "终端要求持卡人在手机上验证"}
+	PhoneAskNext      = glossary.Term{EN: "again with --verify fingerprint", ZH: "加上 --verify fingerprint 重试"}
+	PhoneCounter      = glossary.Term{EN: "counter", ZH: "交易计数器"}
+	PhoneVerified     = glossary.Term{EN: "verified by", ZH: "验证方式"}
+	PhoneBatch        = glossary.Term{EN: "batch of keys", ZH: "密钥批次"}
+	PhoneLatency      = glossary.Term{EN: "longest silence", ZH: "最长间隔"}
+	PhoneLeft         = glossary.Term{EN: "taps left", ZH: "剩余次数"}
+	PhoneRefreshed    = glossary.Term{EN: "New keys are on the phone.", ZH: "新密钥已下发到手机。"}
+	PhoneNoKeys       = glossary.Term{EN: "The phone gets no new keys.", ZH: "手机未能获取新密钥。"}
+	PhoneLost         = glossary.Term{EN: "The phone is reported lost: its tokens are stopped at the service. The cards go on working.", ZH: "手机已挂失：令牌已在服务端停用，实体卡照常使用。"}
+	PhoneFound        = glossary.Term{EN: "The phone is reported found: its tokens work, with new keys.", ZH: "手机已找回：令牌已恢复并更新密钥。"}
+	PhoneFoundBank    = glossary.Term{EN: "The phone is reported found: the bank has verified its holder, and its tokens work, with new keys.", ZH: "手机已找回：银行已验证持卡人，令牌已恢复并更新密钥。"}
+	PhoneDefaulted    = glossary.Term{EN: "Token %s is the default.", ZH: "令牌%s已设为默认卡。"}
+	PhoneRemoved      = glossary.Term{EN: "Token %s is off the phone.", ZH: "令牌%s已从手机删除。"}
+	PhoneInUse        = glossary.Term{EN: "Another command uses the phone.", ZH: "另一个命令正在使用该手机。"}
+	PhoneUnknown      = glossary.Term{EN: "There is no token %s on the phone.", ZH: "手机上没有令牌%s。"}
+	PhoneUnknownNext  = glossary.Term{EN: "tapnet phone show", ZH: "tapnet phone show"}
+	PhonePassword     = glossary.Term{EN: "A payment password has 6 digits.", ZH: "支付密码为6位数字。"}
+	PhoneFails        = glossary.Term{EN: "The phone cannot be switched on.", ZH: "手机无法启动。"}
+	PhoneName         = glossary.Term{EN: "A phone's name has letters, digits and hyphens.", ZH: "手机名称只能包含字母、数字和连字符。"}
+	PhoneNotAdded     = glossary.Term{EN: "The token is not added.", ZH: "未能添加令牌。"}
 )
 
 // Why a phone could not be armed.

@@ -6,7 +6,7 @@ import "tapnet/glossary"
 var posHelp = []HelpText{
 	{"pos", glossary.Term{EN: "A till: sales and everything that may follow them. Without a verb: the menu.", ZH: "终端收银：消费及其后续交易。不带动作时显示菜单。"}},
 	{"pos_menu", glossary.Term{EN: "Ask for one verb after another, in one world.", ZH: "在同一环境中逐项选择交易。"}},
-	{"pos_sale", glossary.Term{EN: "Take a payment: the card is tapped, or inserted with --insert.", ZH: "消费：挥卡，或用--insert插卡。"}},
+	{"pos_sale", glossary.Term{EN: "Take a payment: the card is tapped, inserted with --insert, or swiped with --swipe.", ZH: "消费：挥卡，或用--insert插卡、--swipe刷卡。"}},
 	{"pos_void", glossary.Term{EN: "Take a sale back in its batch.", ZH: "在本批次内撤销消费。"}},
 	{"pos_refund", glossary.Term{EN: "Give back all of a sale, or --amount of it.", ZH: "退货：全部或--amount部分。"}},
 	{"pos_preauth", glossary.Term{EN: "Hold money.", ZH: "预授权。"}},
@@ -22,8 +22,16 @@ var posHelp = []HelpText{
 	{"pos_reprint", glossary.Term{EN: "Print a slip again: of a trace number, or the last one.", ZH: "重打印签购单：指定凭证号或最后一笔。"}},
 	{"pos_download", glossary.Term{EN: "Fetch parameters, applications or CA keys from the acquirer, and use them.", ZH: "从收单机构下载并启用参数、应用或公钥。"}},
 	{"pos_rollback", glossary.Term{EN: "Go back to the list that was in use before.", ZH: "回退到之前使用的参数。"}},
+	{"pos_machine", glossary.Term{EN: "Serve yourself: buy from a machine, fill a purse at one with --load, or --collect what one was paid.",
+		ZH: "自助终端：购买；--load为圈存；--collect为采集已收款项。"}},
+	{"pos_machine_at", glossary.Term{EN: "Name of the machine. Default: vending, with --load atm.", ZH: "终端名称，默认vending，--load时为atm。"}},
+	{"pos_machine_amount", glossary.Term{EN: "Amount in yuan. Default: the machine's price.", ZH: "金额（元），默认为该终端的售价。"}},
+	{"pos_machine_load", glossary.Term{EN: "Fill the purse of the card in the slot from its account, with the PIN.", ZH: "插卡，从指定账户圈存（需密码）。"}},
+	{"pos_machine_collect", glossary.Term{EN: "Go to the machine, deliver what it was paid and settle its batch.", ZH: "到终端采集所收交易、上送并批结算。"}},
 	{"pos_at", glossary.Term{EN: "Name of the merchant whose till it is.", ZH: "终端所属商户名称。"}},
 	{"pos_insert", glossary.Term{EN: "Put the card into the slot instead of the field.", ZH: "插卡，而不是挥卡。"}},
+	{"pos_swipe", glossary.Term{EN: "Swipe the card's stripe. A card with a chip is refused, and the PIN is always needed.", ZH: "刷磁条。芯片卡不予受理，且须输入密码。"}},
+	{"pos_dead_chip", glossary.Term{EN: "The chip is broken: it is inserted first, gives no answer, and the stripe is swiped.", ZH: "芯片已损坏：先插卡无应答，再刷磁条。"}},
 	{"pos_trace", glossary.Term{EN: "Trace number of the slip.", ZH: "签购单上的凭证号。"}},
 	{"pos_batch", glossary.Term{EN: "Batch number of the slip, when it is an earlier one.", ZH: "以前批次的批次号。"}},
 	{"pos_rrn", glossary.Term{EN: "Reference number of the slip of an earlier batch.", ZH: "以前批次签购单上的参考号。"}},
@@ -45,7 +53,12 @@ var posExamples = map[string][]Example{
 	},
 	"pos sale": {
 		{"tapnet pos sale --card lin --amount 29.90", glossary.Term{EN: "a tap, with its slip", ZH: "挥卡并打印签购单"}},
+		{"tapnet pos sale --swipe --card old --amount 29.90 --pin -", glossary.Term{EN: "a card without a chip", ZH: "刷纯磁条卡"}},
 		{"tapnet pos sale --reader any --insert --amount 1500.00 --pin -", glossary.Term{EN: "the card in the slot of a PC/SC reader", ZH: "PC/SC读卡器中的卡片，插卡"}},
+	},
+	"pos machine": {
+		{"tapnet pos machine --card chen", glossary.Term{EN: "a can out of the purse, without a network", ZH: "脱机用电子现金购买"}},
+		{"tapnet pos machine --collect", glossary.Term{EN: "what it was paid reaches the banks", ZH: "采集并上送所收交易"}},
 	},
 	"pos refund": {
 		{"tapnet pos refund --trace 3 --amount 10.00", glossary.Term{EN: "a part of a sale of this batch", ZH: "本批次消费的部分退货"}},
@@ -87,10 +100,14 @@ var (
 	PosMenuWrong   = glossary.Term{EN: "There is no such line.", ZH: "无此选项。"}
 	PosMenuLeave   = glossary.Term{EN: "leave", ZH: "退出"}
 	PosAskCard     = glossary.Term{EN: "Card: ", ZH: "卡片："}
+	PosAskEntry    = glossary.Term{EN: "Tap (Enter), insert (i) or swipe (s): ", ZH: "挥卡（回车）、插卡（i）或刷卡（s）："}
 	PosAskInsert   = glossary.Term{EN: "Insert it? (y/N) ", ZH: "插卡？(y/N) "}
 	PosAskAmount   = glossary.Term{EN: "Amount: ", ZH: "金额："}
 	PosAskAll      = glossary.Term{EN: "Amount (empty: all): ", ZH: "金额（空：全额）："}
 	PosAskPIN      = glossary.Term{EN: "PIN (empty: none): ", ZH: "密码（空：不输入）："}
+	PosAskNewPIN   = glossary.Term{EN: "New PIN: ", ZH: "新密码："}
+	PosHeld        = glossary.Term{EN: "held", ZH: "待采集"}
+	PosCollected   = glossary.Term{EN: "collected", ZH: "已采集"}
 	PosAskTrace    = glossary.Term{EN: "Trace number: ", ZH: "凭证号："}
 	PosAskLast     = glossary.Term{EN: "Trace number (empty: last): ", ZH: "凭证号（空：最后一笔）："}
 	PosAskFrom     = glossary.Term{EN: "From account, cash or card: ", ZH: "资金来源account、cash或卡名："}
@@ -101,6 +118,7 @@ var (
 		{EN: "pre-authorization void", ZH: "预授权撤销"}, {EN: "completion", ZH: "预授权完成"}, {EN: "completion void", ZH: "预授权完成撤销"},
 		{EN: "balance", ZH: "余额查询"}, {EN: "purse of the card", ZH: "电子现金余额"}, {EN: "load of the purse", ZH: "电子现金圈存"},
 		{EN: "void of a cash load", ZH: "现金充值撤销"}, {EN: "unload", ZH: "圈提"}, {EN: "settlement", ZH: "批结算"}, {EN: "reprint", ZH: "重打印"},
-		{EN: "download", ZH: "参数下载"}, {EN: "rollback", ZH: "参数回退"},
+		{EN: "download", ZH: "参数下载"}, {EN: "rollback", ZH: "参数回退"}, {EN: "PIN change", ZH: "修改密码"}, {EN: "PIN unblock", ZH: "密码解锁"},
+		{EN: "collection from a machine", ZH: "自助终端采集"},
 	}
 )

@@ -13,6 +13,9 @@ var (
 	BenchTokens     = glossary.Term{EN: "tokens", ZH: "令牌数"}
 	BenchPlainCard  = glossary.Term{EN: "%d cards, plain", ZH: "%d张实体卡"}
 	BenchTokenTap   = glossary.Term{EN: "%d tokens", ZH: "%d个令牌"}
+	BenchResolve    = glossary.Term{EN: "resolved", ZH: "解析用时"}
+	BenchLook       = glossary.Term{EN: "of which look-up", ZH: "其中查找"}
+	BenchInStore    = glossary.Term{EN: "look-up in the store", ZH: "从存储查找"}
 	BenchFill       = glossary.Term{EN: "filled in", ZH: "填充用时"}
 	BenchFilling    = glossary.Term{EN: "filling a vault with %s tokens …", ZH: "正在向保管库写入%s个令牌……"}
 )
