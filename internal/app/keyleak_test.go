@@ -92,6 +92,9 @@ func knownKeys(t testing.TB, n *Network) map[string][]byte {
 	for _, other := range append([]string{p.Acquirer.Institution}, issuerIDsOf(p)...) {
 		labels = append(labels, "master "+p.Switch+" "+other)
 	}
+	for _, pair := range [][2]string{{p.Switch, TokenService}, {TokenService, CloudSE}, {TokenService, ElementService}} {
+		labels = append(labels, "master "+pair[0]+" "+pair[1], "master "+pair[1]+" "+pair[0])
+	}
 	for _, m := range p.Merchants {
 		labels = append(labels, "master "+p.Acquirer.Institution+" "+m.Terminal)
 	}
@@ -201,7 +204,7 @@ func TestNoKeyLeaks(t *testing.T) {
 	var log journalText
 	dir, seed := t.TempDir(), uint64(5)
 	s := &story{clock: clock.NewManual(demoStart), tell: func(glossary.Term) {}, wires: newWires()}
-	s.Network, err = start(t.Context(), Options{Profile: profile, Dir: dir, Seed: &seed, Clock: s.clock, Quiet: true,
+	s.Network, err = start(t.Context(), Options{Profile: profile, Dir: dir, Seed: &seed, Roles: EveryRole(), Clock: s.clock, Quiet: true, byHand: true,
 		Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, s.wires.connected)
 	if err != nil {
 		t.Fatal(err)

@@ -421,7 +421,7 @@ var tokenPlants = []tokenPlant{
 		})
 	}},
 	{"a copy of the phone without suspension", func(w *tokenWorldCopy) {
-		w.change(RoleTSP, w.find(RoleTSP, 3, ofKind(journal.Declined, 210)), func(r *journal.Row) { setReason(r, unionpay.CounterRepeated, journal.Declined) })
+		w.change(RoleTSP, w.find(RoleTSP, 1, ofKind(journal.Declined, 210)), func(r *journal.Row) { setReason(r, unionpay.CounterRepeated, journal.Declined) })
 	}},
 	{"a missing resolution", func(w *tokenWorldCopy) {
 		gone := w.find(RoleTSP, 2, ofKind(journal.Answered, 1))

@@ -36,6 +36,11 @@ func TestAVoidInTroubleIsDecidedOnce(t *testing.T) {
 	run(t, Options{Seed: 4654772793679074896, Taps: 2000, Faults: Rough()})
 }
 
+// TestAVoidThatTheChipFollowed runs what verify once took for a contradiction: the chip gave the money of a cash load back, and the void was reversed too late.
+func TestAVoidThatTheChipFollowed(t *testing.T) {
+	run(t, Options{Seed: 4515711990850176233, Taps: 2000, Faults: Rough()})
+}
+
 // TestRoughNetwork is the slice that runs everywhere: two seeds that stay and one that nobody has seen before.
 func TestRoughNetwork(t *testing.T) {
 	var fresh [8]byte

@@ -54,7 +54,11 @@ func checkOutcomes(s *Snapshot) (bool, glossary.Term) {
 				if p.state != approved || n.passes(p) {
 					continue
 				}
-				if next := find(hop.to, hop.index, hop.key(p)); next == nil || next.state != approved || next.amount != p.amount {
+				next := find(hop.to, hop.index, hop.key(p))
+				if p.late && next != nil && next.state == reversed {
+					continue // the switch passed the reversal on and does not read in it that the chip had followed
+				}
+				if next == nil || next.state != approved || next.amount != p.amount {
 					return bad("%s %s: the payment of row %d is approved, but not at the %s", "%s %s：第%d行的交易已批准，但%s并未批准",
 						story.member.Role, story.member.Name, p.seq, hop.to[0].member.Role)
 				}

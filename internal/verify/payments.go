@@ -32,6 +32,7 @@ type payment struct {
 	posted   bool   // the money has moved for good
 	business uint16 // what the acquirer says it is about
 	sign     int64  // 1: it raises what an issuer owes the scheme and the scheme an acquirer; -1: it lowers it; 0: it is between cardholder and bank
+	late     bool   // it was reversed, and stands at its two ends all the same: the chip has it
 	disputed bool   // the chip said otherwise than the terminal: to be cleared between the members
 	loose    bool   // what one member holds for it the other may have moved for good
 	passing  bool   // its money is no claim: an advice, an inquiry, a load that the chip did not take
@@ -305,7 +306,7 @@ func (s *story) acquirerResolves(p *payment, r *journal.Row) {
 	if r.Phase == ledger.Void {
 		p.state = reversed
 	} else if p.state == reversed {
-		p.state = approved // the reversal came too late: the chip has it
+		p.state, p.late = approved, true // the reversal came too late: the chip has it
 	}
 }
 
