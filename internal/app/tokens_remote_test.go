@@ -71,7 +71,9 @@ func TestPayInApplication(t *testing.T) {
 	if r := act(t, n, byFinger("12.50")); !r.Paid() {
 		t.Errorf("a tap afterwards: %+v", r.Tap)
 	}
-	if r := payWith(t.Context(), t, n, inApp("12.50"), func(m *unionpay.FinancialRequest) { m.ICC, m.Amount = sent.ICC, sent.Amount }); r.Paid() || r.Tap.ResponseCode != "59" {
+	// The alarm about a counter that came twice suspends the token (62), before the answer about that counter (59) or after it.
+	again := payWith(t.Context(), t, n, inApp("12.50"), func(m *unionpay.FinancialRequest) { m.ICC, m.Amount = sent.ICC, sent.Amount })
+	if r := again; r.Paid() || r.Tap.ResponseCode != "59" && r.Tap.ResponseCode != "62" {
 		t.Errorf("the cryptogram of an earlier payment: %+v", r.Tap)
 	}
 	if err := n.Settle(t.Context()); err != nil {
