@@ -17,7 +17,7 @@ type Cell struct {
 // MaxCellBytes bounds a cell: a card takes some 150 bytes, and a page of the store should hold many.
 const MaxCellBytes = 4 << 10
 
-// Back is what a commit writes back besides its rows, in the same transaction.
+// Back is what a commit writes back besides its rows, never before them: cells may lag behind the rows on disk and are not ahead of them.
 type Back struct {
 	Cells []Cell
 	// Watermark, unless zero, promises that with these cells every cell in the store holds every row up to this number.

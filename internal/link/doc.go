@@ -10,12 +10,12 @@
 //
 //   - A message that reaches OnMessage was well formed, came after sign-on and carried a right MAC.
 //   - The handler of one session is called by one goroutine, in the order of arrival.
-//   - Memory is bounded: one frame being read, Limits.Queue frames to be written, Limits.TraceQueue traces.
+//   - Memory is bounded: two frames being read, Limits.Queue frames to be written, Limits.TraceQueue traces.
 //   - All waiting follows the clock of the configuration; conn deadlines are not used.
 //
 // # What it does not do
 //
 // It does not match answers to questions, repeat anything or remember anything beyond the connection: a message that was queued may
-// be lost with the connection, and the role that sent it decides what then. One connection serves one terminal; concentrators that
-// join many terminals on one connection are not supported.
+// be lost with the connection, or with the key it was to be signed under, and the role that sent it decides what then. One connection
+// serves one terminal; concentrators that join many terminals on one connection are not supported.
 package link
