@@ -67,9 +67,40 @@ type Calendar struct {
 // maxDayStart bounds the hours after midnight that belong to the day before: half a day would be no night.
 const maxDayStart = 12 * time.Hour
 
-// ServiceDate gives the service day of an instant.
+// ServiceDate gives the service day of an instant: the last one that has begun.
 func (c Calendar) ServiceDate(t time.Time) Date {
-	return Date(floorDiv(c.wall(t)-int64(c.DayStart/time.Second), secondsPerDay))
+	into := c.wall(t) - int64(c.DayStart/time.Second)
+	d := Date(floorDiv(into, secondsPerDay))
+	// Where clocks are put back over the beginning of a day, the day before comes up once more on the wall. It does not begin again.
+	if c.Zone != nil && into-int64(d)*secondsPerDay >= secondsPerDay-mostTurned && !t.Before(c.Begins(d+1)) {
+		d++
+	}
+	return d
+}
+
+// mostTurned is more than clocks are ever put back by.
+const mostTurned = 3 * 60 * 60
+
+// Begins gives the first instant of a service day. Where clocks jump over the time at which days begin, it is the instant of the jump; where they show that
+// time twice, the first of the two. Days have 23 or 25 hours then, and every instant belongs to one.
+func (c Calendar) Begins(d Date) time.Time {
+	want := int64(d)*secondsPerDay + int64(c.DayStart/time.Second)
+	if c.Zone == nil {
+		return time.Unix(want, 0).UTC()
+	}
+	// A day earlier by the clock of UTC is before it everywhere.
+	at := time.Unix(want-secondsPerDay, 0).In(c.Zone)
+	for {
+		_, offset := at.Zone()
+		_, end := at.ZoneBounds()
+		if begin := want - int64(offset); end.IsZero() || begin < end.Unix() {
+			return time.Unix(begin, 0).UTC()
+		}
+		if c.wall(end) >= want {
+			return end.UTC()
+		}
+		at = end
+	}
 }
 
 // wall gives seconds since 1970-01-01 as clocks on the wall count them.

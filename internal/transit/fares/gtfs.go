@@ -21,14 +21,10 @@ type GTFSOptions struct {
 
 // Refusal is something in a feed that a tariff cannot say. Names are stable.
 type Refusal struct {
-	File string
-	Row  int // from 1 after the header; 0 is the file as a whole
-	Name string
-	Text string
-}
-
-func (r Refusal) String() string {
-	return fmt.Sprintf("%s, row %d: %s: %s", r.File, r.Row, r.Name, r.Text)
+	File string `json:"file"`
+	Row  int    `json:"row"` // from 1 after the header; 0 is the file as a whole
+	Name string `json:"name"`
+	Text string `json:"text"`
 }
 
 // RefusedError lists everything in a feed that a tariff cannot say, so that nobody is charged by half of the rules.
@@ -56,6 +52,12 @@ const (
 	fileDates      = "calendar_dates.txt"
 	fileLegJoins   = "fare_leg_join_rules.txt"
 )
+
+// GTFSFiles names the files of a feed that ImportGTFS reads. The others say nothing about fares.
+func GTFSFiles() []string {
+	return []string{fileAreas, fileStopAreas, fileNetworks, fileProducts, fileLegRules, fileTransfers, fileTimeframes, fileCategories, fileCalendar, fileDates,
+		fileLegJoins}
+}
 
 const (
 	// maxRefusals bounds the list: who has so many mends the first ones first.

@@ -5,6 +5,8 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +128,28 @@ func TestGTFSRefused(t *testing.T) {
 	}
 	if _, err := ImportGTFS(nil, feedOptions); !errors.Is(err, ErrFile) {
 		t.Errorf("no files: %v", err)
+	}
+}
+
+// TestRefusalsInChinese: every name that an import can give has its text, and no text is left over.
+func TestRefusalsInChinese(t *testing.T) {
+	names := map[string]bool{}
+	for _, file := range []string{"gtfs.go", "gtfsrules.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`refuse\([^"]*"([a-z-]+)"`).FindAllStringSubmatch(string(text), -1) {
+			names[m[1]] = true
+		}
+	}
+	for name := range names {
+		if term := (Refusal{Name: name, Text: "english"}).Term(); term.EN != "english" || term.ZH == "" || term.ZH == term.EN {
+			t.Errorf("%s: %+v", name, term)
+		}
+	}
+	if len(names) != len(refusalTerms) {
+		t.Errorf("%d names, %d texts", len(names), len(refusalTerms))
 	}
 }
 

@@ -125,6 +125,40 @@ func TestCaps(t *testing.T) {
 	})
 }
 
+// TestTheCheapestProduct: what a pool costs is what the cheapest of singles with their transfers, day tickets and week tickets would have cost, for each week by
+// itself. The tickets are worked out here from the journeys without caps.
+func TestTheCheapestProduct(t *testing.T) {
+	capped := city(t)
+	singles := city(t, func(s *Spec) { s.Caps = nil })
+	rapid.Check(t, func(t *rapid.T) {
+		taps, category := drawTaps(t), drawCategory.Draw(t, "category")
+		dayTicket, weekTicket := int64(1200), int64(5000)
+		if category == "student" {
+			dayTicket = 600
+		}
+		days := map[Date]int64{}
+		outside := int64(0)
+		for _, j := range rate(t, singles, category, taps).Journeys {
+			if j.service != nil && j.service.pool == "city" && j.State != Maximum {
+				days[j.Day] += j.Amount.Minor()
+			} else {
+				outside += j.Amount.Minor()
+			}
+		}
+		weeks := map[Date]int64{}
+		for d, sum := range days {
+			weeks[d.Week()] += min(sum, dayTicket)
+		}
+		want := outside
+		for _, sum := range weeks {
+			want += min(sum, weekTicket)
+		}
+		if got := rate(t, capped, category, taps); got.Total.Minor() != want {
+			t.Fatalf("charged %s, the cheapest is %d\n%s", got.Total, want, show(got))
+		}
+	})
+}
+
 // TestAnotherTapNeverLowers: unless the tap completes a journey that was incomplete, the total does not fall. Repeats are off, because the
 // first of two taps at one place decides the time of day.
 func TestAnotherTapNeverLowers(t *testing.T) {

@@ -100,6 +100,18 @@ func (s *Statement) Day(d Date) money.Amount {
 	return sum
 }
 
+// Of is the statement with the journeys of one service day only, and their sum as its total.
+func (s *Statement) Of(d Date) *Statement {
+	out := *s
+	out.Journeys, out.Total = nil, s.Day(d)
+	for i := range s.Journeys {
+		if s.Journeys[i].Day == d {
+			out.Journeys = append(out.Journeys, s.Journeys[i])
+		}
+	}
+	return &out
+}
+
 // Rate gives the statement of a rider for taps in any order, each at least once. Taps must begin with a week, or the caps of that week see
 // only a part of it. The instant decides what is still open or held. Errors wrap ErrTap or ErrTapConflict; what a tariff does not know is
 // no error but a journey that is not charged.
@@ -126,6 +138,28 @@ func (b *Book) Rate(r Rider, taps []Tap, asOf time.Time) (*Statement, error) {
 		s.Restricted = s.Years[b.calendar.ServiceDate(asOf).Year()].Incomplete >= t.restrict
 	}
 	return s, nil
+}
+
+// Reaches tells whether the missing end of a tap's journey can have been at a place: whether the tariff of its day has such a fare.
+func (b *Book) Reaches(t Tap, place string) bool {
+	tariff := b.on(b.calendar.ServiceDate(t.At))
+	if tariff == nil || tariff.services[t.Service] == nil {
+		return false
+	}
+	j := Journey{tariff: tariff, service: tariff.services[t.Service]}
+	switch t.Kind {
+	case Entry:
+		j.Start, j.End.Place = point(&t), place
+	case Exit:
+		j.Start.Place, j.End = place, point(&t)
+	default:
+		return false
+	}
+	if kind := j.service.kind; kind != byTable && kind != byZone {
+		return false
+	}
+	_, ok := b.price(&j, "")
+	return ok
 }
 
 // resolve decides what becomes of incomplete journeys and finds the fare of every journey.

@@ -257,6 +257,38 @@ func TestInspection(t *testing.T) {
 	}
 }
 
+// TestALostClock: a tap of 1970 is not charged, and keeps nothing else from being charged.
+func TestALostClock(t *testing.T) {
+	all := taps(t, "1 08:00 entry metro A\n1 08:10 entry metro B\n1 08:30 exit metro B")
+	for _, at := range []time.Time{time.UnixMilli(0), time.Unix(0, 0).In(zone(t, "America/New_York")), time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)} {
+		all[1].At = at
+		s, err := city(t).Rate(Rider{}, all, later)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := show(s); got != "metro unpriced 0.00: no-tariff 0.00\nmetro complete 3.00: table 3.00" || s.Years[2026] != (YearCount{}) {
+			t.Errorf("%s: %s, %v", at, got, s.Years)
+		}
+	}
+}
+
+// TestReaches: what a rider may state is where the tariff has a fare to, or from.
+func TestReaches(t *testing.T) {
+	b := city(t)
+	for text, want := range map[string]bool{
+		"1 08:00 entry metro A": true, "1 08:00 exit metro A": true, "1 08:00 entry metro Z": false, "1 08:00 entry suburb S1": false, "1 08:00 single bus K": false,
+		"1 08:00 board line 301/out/1": false, "1 08:00 inspection metro A": false, "1 08:00 entry boat A": false, "-30 08:00 entry metro A": false,
+	} {
+		tap := taps(t, text)[0]
+		if b.Reaches(tap, "C") != want || b.Reaches(tap, "nowhere") {
+			t.Errorf("%s: %t", text, !want)
+		}
+	}
+	if tap := taps(t, "1 08:00 exit suburb S1")[0]; !b.Reaches(tap, "S3") {
+		t.Error("from S3 to S1")
+	}
+}
+
 func TestTapsRefused(t *testing.T) {
 	good := taps(t, "1 08:00 entry metro A")[0]
 	cases := map[string]func(*Tap){

@@ -3,6 +3,8 @@ package fares
 import (
 	"errors"
 	"fmt"
+
+	"tapnet/money"
 )
 
 // ErrTable says that a fare table cannot be used. The text names the line.
@@ -96,4 +98,52 @@ func (t *Table) Fare(from, to string) (int64, bool) {
 	}
 	fare := t.fares[a*len(t.places)+b]
 	return int64(fare), fare != noFare
+}
+
+// Top is the highest fare of the table in minor units.
+func (t *Table) Top() int64 { return int64(t.top) }
+
+// Pairs counts the pairs that have a fare, and those of them whose way back has another fare, or none.
+func (t *Table) Pairs() (all, oneWay int) {
+	n := len(t.places)
+	for a := range n {
+		for b := range n {
+			if fare := t.fares[a*n+b]; fare != noFare {
+				all++
+				if t.fares[b*n+a] != fare {
+					oneWay++
+				}
+			}
+		}
+	}
+	return all, oneWay
+}
+
+// TableOptions says what a plain table has no column for.
+type TableOptions struct {
+	Name, From, Currency, Service string
+	// Maximum is the fare of a journey with a missing tap; "" is the dearest fare of the table.
+	Maximum string
+	// File is the name the table has beside the tariff.
+	File string
+}
+
+// Tariff describes a tariff of one service with the table. It names the file and holds the table, so both New and Spec.TOML take it.
+func (t *Table) Tariff(o TableOptions) (*Spec, error) {
+	c, err := money.ParseCurrency(o.Currency)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTariff, err)
+	}
+	if o.Maximum == "" {
+		o.Maximum = money.New(t.Top(), c).Decimal()
+	}
+	s := &Spec{Name: o.Name, From: o.From, Currency: c.Code(), Services: []ServiceSpec{{Name: o.Service, Kind: "table", Maximum: o.Maximum,
+		Fares: []FareSpec{{File: o.File, Table: t}}}}}
+	check := *s
+	check.Services = []ServiceSpec{s.Services[0]}
+	check.Services[0].Fares = []FareSpec{{Table: t}}
+	if _, err := New(check); err != nil {
+		return nil, err
+	}
+	return s, nil
 }

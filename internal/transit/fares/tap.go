@@ -75,6 +75,12 @@ type Tap struct {
 	Stop      int // from 0 in the order of travel
 }
 
+// A device that lost its clock says 1970. Such a tap is of no tariff and is not charged; it must not keep the rider's others from being rated.
+const (
+	firstYear = 1969 // west of Greenwich
+	lastYear  = 2099
+)
+
 // Limits. A name is an identifier in somebody's system; a rider with more taps in one statement is a test card or an attack.
 const (
 	maxNameBytes = 64
@@ -92,8 +98,8 @@ func (t *Tap) check() error {
 	switch {
 	case t.Kind == 0 || int(t.Kind) >= len(kindNames):
 		return fmt.Errorf("%w: %s has no kind", ErrTap, t.ID)
-	case t.At.Year() < 2000 || t.At.Year() > 2099:
-		return fmt.Errorf("%w: %s is not of this century", ErrTap, t.ID)
+	case t.At.Year() < firstYear || t.At.Year() > lastYear:
+		return fmt.Errorf("%w: %s is not of the years %d to %d", ErrTap, t.ID, firstYear, lastYear)
 	case (t.Kind == Entry || t.Kind == Exit) && t.Place == "":
 		return fmt.Errorf("%w: %s has no place", ErrTap, t.ID)
 	case (t.Kind == Board || t.Kind == Alight) && (t.Route == "" || t.Stop < 0 || t.Stop >= maxStops):

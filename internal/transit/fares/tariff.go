@@ -2,6 +2,8 @@ package fares
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,6 +125,9 @@ func (t *Tariff) Name() string { return t.name }
 
 // From is the first service day of the tariff.
 func (t *Tariff) From() Date { return t.from }
+
+// Services names the services of the tariff.
+func (t *Tariff) Services() []string { return slices.Sorted(maps.Keys(t.services)) }
 
 // Currency is the currency of every amount.
 func (t *Tariff) Currency() money.Currency { return t.currency }
