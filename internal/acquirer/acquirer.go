@@ -24,6 +24,8 @@ type Merchant struct {
 	Category string // field 18, merchant category code
 	// Waiting means that the merchant has applied and nobody has approved it yet; see SetMerchant.
 	Waiting bool
+	// MostMinor is the highest amount of one request that was agreed with the merchant. Zero: nothing was agreed; then TransitRule bounds requests for rides.
+	MostMinor int64
 }
 
 // Terminal is a device of a merchant.
@@ -61,6 +63,8 @@ type Deps struct {
 	Capacity journal.Capacity
 	// Rules say what merchants may do; nil means DefaultRules.
 	Rules []CategoryRule
+	// Transit is what operators of transport are held to; the zero value is DefaultTransit.
+	Transit TransitRule
 }
 
 const (
@@ -74,7 +78,8 @@ const (
 // Acquirer is the core. Handle, Replay and Rearm belong to the single writer; Prepare and Finish may run anywhere.
 type Acquirer struct {
 	deps      Deps
-	terminals map[string]int // terminal → place of its merchant
+	terminals map[string]int  // terminal → place of its merchant
+	operators map[string]bool // terminals of transit operators
 	state     *state
 	queue     delivery.Queue
 	envelope  delivery.Envelope
@@ -92,6 +97,10 @@ func New(deps Deps) (*Acquirer, error) {
 		deps.AnswerWithin = answerWithinDefault
 	}
 	if err := deps.checkCurrencies(); err != nil {
+		return nil, err
+	}
+	operators, err := deps.checkTransit()
+	if err != nil {
 		return nil, err
 	}
 	places := map[string]int{}
@@ -113,7 +122,7 @@ func New(deps Deps) (*Acquirer, error) {
 		terminals[t.ID] = place
 	}
 	a := &Acquirer{
-		deps: deps, terminals: terminals, state: newState(deps),
+		deps: deps, terminals: terminals, operators: operators, state: newState(deps),
 		envelope: delivery.Envelope{Vault: deps.Vault, Key: deps.SealKey, Context: sealContext, Dialect: unionpay.Switch},
 	}
 	a.admission.publish(a)
@@ -128,6 +137,7 @@ type Finding struct {
 	refuse   unionpay.ResponseCode
 	earlier  journal.Recall[*payment] // what the journal says of the key, when memory may have forgotten it
 	original journal.Recall[*payment] // the same of the payment that the request names
+	shown    journal.Recall[showing]  // and of the cryptogram of a gate
 }
 
 // reversalFinding is what Prepare found out about a terminal's reversal or notice.
@@ -155,6 +165,9 @@ func (a *Acquirer) prepareRequest(ev *journal.Event, m *unionpay.FinancialReques
 	f := &Finding{earlier: a.state.payments.Foresee(unionpay.TerminalKey(m), a.state.look)}
 	if key := unionpay.OriginalKey(m); key != "" {
 		f.original = a.state.payments.Foresee(key, a.state.look)
+	}
+	if key := a.shownKey(m); key != "" {
+		f.shown = a.state.shown.Foresee(key, a.state.lookShown)
 	}
 	ev.Finding = f
 	if m.PINBlock == nil {
@@ -271,16 +284,17 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		a.repeat(ev, m, first, content, step)
 		return
 	}
-	var original *payment
-	if named := unionpay.OriginalKey(m); named != "" {
-		if original, _, err = a.state.payments.Find(named, finding.original, a.state.look); err != nil {
-			return
-		}
-		if BusinessOf(m) == OfflineSale && (original == nil || original.network == "" || original.business != Sale) {
-			original = nil // the upload of what a card approved by itself names its request for the issuer, if there was one
-		}
+	original, err := a.originalOf(m, finding)
+	if err != nil {
+		return
 	}
 	refuse := a.vet(m, finding, original)
+	var tap shown
+	if refuse == "" {
+		if tap, refuse, err = a.look(m, finding, original); err != nil {
+			return
+		}
+	}
 	var forward *unionpay.FinancialRequest
 	var sealed []byte
 	if refuse == "" {
@@ -294,6 +308,9 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 		return // no row: the terminal sends it again
 	}
 	a.spend(now, m, finding.serial, step)
+	if tap.how == shownAgain || tap.how != 0 && refuse == "" {
+		a.show(now, m, tap, step)
+	}
 	r := row(journal.Requested, &m.Payment)
 	r.Key, r.Content, r.ATC = key, content, counterOf(m)
 	if refuse != "" {
@@ -317,6 +334,19 @@ func (a *Acquirer) request(now time.Time, ev *journal.Event, m *unionpay.Financi
 	forward.PINBlock, forward.NewPIN = finding.pin, finding.newPIN
 	step.Emit(journal.Effect{To: a.deps.Switch, Message: forward})
 	step.Emit(delivery.Await(key, a.deps.AnswerWithin))
+}
+
+// originalOf is the payment that a request names; nil when there is none.
+func (a *Acquirer) originalOf(m *unionpay.FinancialRequest, f *Finding) (*payment, error) {
+	named := unionpay.OriginalKey(m)
+	if named == "" {
+		return nil, nil
+	}
+	original, _, err := a.state.payments.Find(named, f.original, a.state.look)
+	if err == nil && BusinessOf(m) == OfflineSale && (original == nil || original.network == "" || original.business != Sale) {
+		original = nil // the upload of what a card approved by itself names its request for the issuer, if there was one
+	}
+	return original, err
 }
 
 // speaksFor reports whether a peer may send messages of a terminal: only the terminal itself may.
@@ -420,6 +450,7 @@ func (a *Acquirer) Replay(r *journal.Row) error {
 	err := a.state.apply(r)
 	a.state.payments.Settle(r.Seq)
 	a.state.taken.Settle(r.Seq)
+	a.state.shown.Settle(r.Seq)
 	if r.Kind == journal.MerchantChanged {
 		a.admission.publish(a)
 	}
@@ -438,6 +469,8 @@ func (a *Acquirer) Describe(r *journal.Row) glossary.Term {
 		return glossary.Term{EN: "uploaded: " + outcome.EN, ZH: "批上送：" + outcome.ZH}
 	case r.Kind == journal.KeysChanged:
 		return serialTerm(r)
+	case r.Kind == journal.Noted:
+		return shownTerm(r)
 	case r.Kind == journal.Requested && r.Reason != 0:
 		name := Business(r.Reason).Term()
 		return glossary.Term{EN: kind.EN + ": " + name.EN, ZH: kind.ZH + "：" + name.ZH}

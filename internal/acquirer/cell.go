@@ -44,6 +44,9 @@ func (s *state) begin(ctx context.Context, archive journal.Archive, watermark ui
 	if err := s.payments.Attach(ctx, archive, watermark); err != nil {
 		return err
 	}
+	if err := s.shown.Attach(ctx, archive, watermark); err != nil {
+		return err
+	}
 	if err := s.taken.Attach(ctx, archive, watermark); err != nil || watermark == 0 {
 		return err
 	}
@@ -169,6 +172,7 @@ func (s *state) resend(key string) error {
 func (s *state) writeBack(back *journal.Back, rows int, durable uint64) {
 	s.payments.Settle(durable)
 	s.taken.Settle(durable)
+	s.shown.Settle(durable)
 	if !s.begun.Due(rows) {
 		return
 	}

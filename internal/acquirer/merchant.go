@@ -166,7 +166,7 @@ func (a *Acquirer) vet(m *unionpay.FinancialRequest, f *Finding, original *payme
 	switch {
 	case merchant.ID != m.Merchant || a.standingOf(m.Terminal) != MerchantApproved && !persists(m):
 		return unionpay.InvalidMerchant
-	case m.Amount.Minor() < 0 || m.Amount.Minor() == 0 && !b.amountless():
+	case m.Amount.Minor() < 0 || m.Amount.Minor() == 0 && !b.amountless() && !a.verifies(m, b):
 		return unionpay.InvalidAmount
 	case !a.deps.keeps(uint16(m.Amount.Currency().Number())):
 		return unionpay.NotPermittedToTerminal
@@ -178,6 +178,9 @@ func (a *Acquirer) vet(m *unionpay.FinancialRequest, f *Finding, original *payme
 		return unionpay.OriginalNotFound
 	}
 	if refuse := b.follows(m, original); refuse != "" {
+		return refuse
+	}
+	if refuse := a.tooMuch(m, merchant, b); refuse != "" {
 		return refuse
 	}
 	if a.state.spent(m.Terminal, f.serial) {

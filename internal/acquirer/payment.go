@@ -92,6 +92,7 @@ type state struct {
 	book     *ledger.Book
 	payments *journal.Recent[*payment] // by the terminal's key
 	taken    *journal.Recent[received] // the reversals that terminals sent, by their key
+	shown    *journal.Recent[showing]  // the cryptograms of gates, by their key
 	network  map[string]*payment       // pending ones by the key towards the switch
 	bySeq    map[uint64]*payment       // pending ones by their row
 	outgoing map[string]*reversal      // reversals towards the switch that nobody has acknowledged, by their key
@@ -122,7 +123,8 @@ func newState(deps Deps) *state {
 	merchants, currency := deps.Merchants, deps.Currency
 	capacity := deps.Capacity.OrDefault()
 	s := &state{
-		book: ledger.NewBook(), taken: journal.NewRecent[received](capacity.Ended, false, nil), network: map[string]*payment{},
+		book: ledger.NewBook(), taken: journal.NewRecent[received](capacity.Ended, false, nil),
+		shown: journal.NewRecent[showing](capacity.Ended, false, nil), network: map[string]*payment{},
 		bySeq: map[uint64]*payment{}, outgoing: map[string]*reversal{}, begun: journal.NewBegun(capacity.Rows), tills: map[string]*till{},
 		places: map[string]int{}, lists: map[unionpay.DownloadKind]*list{},
 	}
@@ -168,6 +170,8 @@ func (s *state) open(account ledger.Account, spec ledger.AccountSpec) {
 //	ScriptReported  what became of scripts: Key, Content, Payment = key of the notice towards the switch, Note = sealed notice, Answer = original's key; of a
 //	              cash load or its void: Resolves = the hold it posts or releases
 //	Acknowledged  the switch acknowledged a reversal or a notice: Payment = its key
+//	Noted         the cryptogram of a gate came with a request, see transit.go: Payment = the request's key, Reason; the first time Key = the cryptogram's, again
+//	              Linked = that row
 //	KeysChanged   a PIN came under the key of one transaction: Note = its serial number, Reason = method
 //	BatchClosed, Advised  see settlement.go; MerchantChanged see merchant.go; ParameterChanged, TerminalChanged see download.go
 func (s *state) apply(r *journal.Row) error {
@@ -213,6 +217,8 @@ func (s *state) applyOther(r *journal.Row) error {
 		return s.applyNotice(r)
 	case journal.KeysChanged:
 		return s.applySerial(r)
+	case journal.Noted:
+		return s.applyShown(r)
 	case journal.BatchClosed, journal.Advised:
 		return s.applyBatch(r)
 	case journal.MerchantChanged:

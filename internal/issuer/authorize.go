@@ -74,6 +74,9 @@ type request struct {
 	advised      bool     // an advice is about a sale
 	deferred     bool     // rides are paid after they were taken, see TransitPolicy
 	recalled     bool     // and their cryptogram came with an earlier request
+	proof        string   // the key of that one
+	served       int      // how many payments rest on it so far
+	exhausted    bool     // with this one they would come to more than may
 	availableFor func(*Card) int64
 }
 
@@ -136,6 +139,7 @@ var rules = []rule{
 		return !r.inquiry && c.Limits.DayCount > 0 && c.days.on(r.businessDate).count >= c.Limits.DayCount
 	})},
 	{NotEnoughMoney, onCard(func(r *request, c *Card) bool { return !r.inquiry && r.minor > r.availableFor(c) })},
+	{ProofExhausted, func(r *request) bool { return r.exhausted }},
 }
 
 // uploadRules decide on a payment that the chip has already approved.

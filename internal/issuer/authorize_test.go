@@ -56,6 +56,7 @@ func breakers() map[Reason]func(*request) {
 		AboveDayLimit:         func(r *request) { r.card.days[0] = usage{date: 20261121, minor: 970_101} },
 		TooManyToday:          func(r *request) { r.card.days[0] = usage{date: 20261121, count: 5} },
 		NotEnoughMoney:        func(r *request) { r.availableFor = func(*Card) int64 { return 29_899 } },
+		ProofExhausted:        func(r *request) { r.exhausted = true },
 	}
 }
 

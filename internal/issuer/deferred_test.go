@@ -47,7 +47,7 @@ func TestFaresAreAskedForLater(t *testing.T) {
 	b.expect(b.again(nominal, 700, unionpay.TransitFares), issuer.Approved)
 	b.expect(b.again(fares, 500, unionpay.TransitDebt), issuer.Approved)
 	b.wantHeld(100 + 1_200 + 700 + 500)
-	if row := b.LastRow(); row.Kind != journal.Approved || row.ATC != 0 || b.issuer.Describe(&row).ZH == "" {
+	if row := b.Rows()[len(b.Rows())-2]; row.Kind != journal.Approved || row.ATC != 0 || b.issuer.Describe(&row).ZH == "" {
 		t.Errorf("%+v", row)
 	}
 	// A payment in a shop was made behind the gate, and comes first.
@@ -69,6 +69,40 @@ func TestAnInquiryForRides(t *testing.T) {
 	b.expect(m, issuer.BalanceTold)
 	b.wantHeld(0)
 	b.expect(b.again(m, 400, unionpay.TransitFares), issuer.Approved)
+}
+
+// TestAnAuthorizationOfNothing verifies a card without telling anything of its account; it is for who has a gate's proof, and holds nothing that could be taken.
+func TestAnAuthorizationOfNothing(t *testing.T) {
+	b := newBank(t)
+	nothing := func(m *unionpay.FinancialRequest) *unionpay.FinancialRequest {
+		m.Authorization, m.Processing, m.Condition = true, unionpay.ProcessingPreAuth, unionpay.ConditionPreAuth
+		m.Info.MessageType = unionpay.KindPreAuth
+		return m
+	}
+	first := nothing(b.rides(0, 0, unionpay.TransitVerify))
+	sent := b.expect(first, issuer.CardVerified)
+	if p := unionpay.PaymentOf(sent.Message); p.Balance != nil || p.AuthCode != "" {
+		t.Errorf("%+v", p)
+	}
+	b.says(first, issuer.CardVerified)
+	b.wantHeld(0)
+	b.expect(b.after(first, unionpay.KindCompletion, 100), issuer.NothingToUndo)
+	shown := b.rides(0, 0, unionpay.TransitVerify) // the answer was lost: the same cryptogram, with the request that brought it
+	shown.ICC, shown.Original = first.ICC, unionpay.OriginalOf(first)
+	b.expect(nothing(shown), issuer.CardVerified)
+	b.expect(b.again(shown, 400, unionpay.TransitFares), issuer.Approved)
+	b.expect(nothing(b.pay(0)), issuer.FormatError)
+	plain := nothing(b.rides(0, 0, unionpay.TransitVerify))
+	plain.MerchantType = "5411"
+	b.expect(plain, issuer.FormatError)
+	b.expect(networktest.ReversalAtSwitch(first), issuer.ReversalNoEffect)
+	b.restart(t, &issuer.Capacity{Cards: 1, Payments: 1, SliceRows: 1})
+	b.says(first, issuer.CardVerified)
+	b.expect(b.again(shown, 400, unionpay.TransitFares), issuer.Approved)
+	lost := issuer.Lost
+	b.Command(issuer.Alter{Change: issuer.Change{Card: 1, Status: &lost}})
+	b.expect(nothing(b.rides(0, 0, unionpay.TransitVerify)), issuer.CardLost)
+	b.audited(t, b.Rows(), "")
 }
 
 // TestADebtIsPaidLater: a refusal for want of money proves the ride; the next attempt needs no card.

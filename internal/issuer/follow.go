@@ -366,6 +366,9 @@ func (s *state) applyMark(r *journal.Row) error {
 		return err
 	}
 	s.remember(keyOf(r.Key), reference{}, p)
+	if p.reason == ProofServes {
+		s.recent.proofs[keyOf(r.Key)] = r.Payment
+	}
 	return nil
 }
 

@@ -41,6 +41,10 @@ func New(deps Deps) (*Issuer, error) {
 	if deps.Institution == "" || deps.Vault == nil || !deps.Keys.complete() || deps.Currency == 0 {
 		return nil, errors.New("issuer: institution, vault, key names and currency are needed")
 	}
+	deps.Transit = deps.Transit.orDefault()
+	if err := deps.Transit.Check(); err != nil {
+		return nil, err
+	}
 	return &Issuer{deps: deps, profiles: profiles(deps.Keys), state: newState(deps.Currency, deps.Capacity)}, nil
 }
 
@@ -170,14 +174,17 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 	if err := i.deferral(m, r); err != nil {
 		return // the sender asks again, or takes it back
 	}
+	r.verifies()
 	d := decide(r)
 	row := i.row(m, r)
 	row.Kind, row.Reason = journal.Declined, uint16(d.Reason)
 	n := note{tries: d.Tries, pinGiven: r.pin != PINAbsent, offlinePIN: r.offlinePIN, settles: r.settles, counterUsed: d.CounterUsed, token: r.token,
-		deferred: r.deferred}
+		deferred: r.deferred, proof: r.proof}
 	var s scripts
 	var filling load
 	switch {
+	case d.Approved() && r.inquiry && r.preAuth:
+		row.Kind, row.Reason = journal.Noted, uint16(CardVerified)
 	case d.Approved() && r.inquiry:
 		row.Kind, row.Reason = journal.Noted, uint16(BalanceTold)
 	case d.Approved():
@@ -197,11 +204,14 @@ func (i *Issuer) authorize(now time.Time, ev *journal.Event, m *unionpay.Financi
 	}
 	row.Answer, row.Note = append([]byte(n.authCode), s...), n.bytes()
 	told := int64(0)
-	if row.Kind == journal.Noted {
+	if Reason(row.Reason) == BalanceTold {
 		told = i.state.available(d.Card)
-		row.Note = appendTold(row.Note, told)
+		row.Note = append(appendTold(row.Note[:noteBytes], told), r.proof...)
 	}
 	i.append(step, now, row)
+	if r.recalled && row.Kind == journal.Approved {
+		i.serve(now, r, step)
+	}
 	if filling.reason != 0 {
 		i.hold(now, r, filling, step)
 	}

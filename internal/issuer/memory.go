@@ -97,6 +97,7 @@ type recent struct {
 	ring     ring
 	scripts  map[paymentKey]scripts  // what the answers to some of them carried for the chip
 	follows  map[paymentKey]followed // what some of them went on with
+	proofs   map[paymentKey]string   // see proofOf
 	horizon  paymentKey
 	// published is the horizon for Prepare; nil while nothing was forgotten. It may lag: Handle looks again.
 	published atomic.Pointer[paymentKey]
@@ -107,7 +108,7 @@ type recent struct {
 const publishEvery = 512
 
 func newRecent(capacity int) recent {
-	return recent{capacity: capacity, ring: newRing(), scripts: map[paymentKey]scripts{}, follows: map[paymentKey]followed{}}
+	return recent{capacity: capacity, ring: newRing(), scripts: map[paymentKey]scripts{}, follows: map[paymentKey]followed{}, proofs: map[paymentKey]string{}}
 }
 
 // put remembers a payment. Of those that are forgotten for it gone is told; none of them is younger than durable, the last row known to be on disk.
@@ -123,6 +124,7 @@ func (m *recent) put(k paymentKey, rrn reference, p payment, durable uint64, gon
 		gone(old.payment)
 		delete(m.scripts, old.key)
 		delete(m.follows, old.key)
+		delete(m.proofs, old.key)
 		m.forget(old.key)
 		m.ring.forget()
 	}
@@ -256,7 +258,7 @@ func paymentOf(r *journal.Row) (payment, error) {
 	case journal.Refused:
 		return payment{seq: r.Seq, early: true}, nil
 	case journal.Noted:
-		if p.reason != BalanceTold && !grantsPIN(p.reason) {
+		if !answers(p.reason) {
 			return markOf(r)
 		}
 	}

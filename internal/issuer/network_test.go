@@ -137,6 +137,9 @@ func (b *bank) expect(m unionpay.Message, want issuer.Reason) networktest.Sent {
 	if last.Kind == journal.Refused && last.Linked != 0 { // the mark that a reversal leaves for its late request
 		last = b.Rows()[last.Linked-1]
 	}
+	if issuer.Reason(last.Reason) == issuer.ProofServes { // behind an approval of rides
+		last = b.Rows()[last.Linked-1]
+	}
 	if got := issuer.Reason(last.Reason); got != want {
 		b.Fatalf("reason %q, want %q", got, want)
 	}

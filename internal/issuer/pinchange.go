@@ -48,6 +48,11 @@ func pinOrder(m *unionpay.FinancialRequest) Reason {
 	return 0
 }
 
+// answers tells the reasons of Noted rows that are the answer to a request, from the others, which say what became of one.
+func answers(reason Reason) bool {
+	return reason == BalanceTold || reason == CardVerified || grantsPIN(reason)
+}
+
 // grantsPIN tells the reasons of rows that begin a change.
 func grantsPIN(reason Reason) bool { return reason == PINChangeSent || reason == PINUnblockSent }
 

@@ -340,7 +340,7 @@ func appendTold(note []byte, minor int64) []byte { return binary.AppendVarint(no
 
 func toldOf(r *journal.Row) (int64, error) {
 	minor, n := binary.Varint(r.Note[noteBytes:])
-	if n <= 0 || noteBytes+n != len(r.Note) {
+	if n <= 0 || noteBytes+n != len(r.Note) && r.Note[0]&flagDeferred == 0 {
 		return 0, fmt.Errorf("row %d: %w", r.Seq, errCell)
 	}
 	return minor, nil

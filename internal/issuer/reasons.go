@@ -58,6 +58,7 @@ const (
 	RefundTooHigh         Reason = 69
 	NothingToUndo         Reason = 70
 	OtherAmount           Reason = 71
+	ProofExhausted        Reason = 72
 
 	// Reversed, OriginalUnknown and so on are answers to messages that ask for no decision.
 	ReversalDone     Reason = 100
@@ -103,6 +104,10 @@ const (
 	PreAuthGivesWay    Reason = 152
 	SequelUndone       Reason = 153
 	StandsAgain        Reason = 154
+	// ProofServes is of the row that says which payment rests on the cryptogram of an earlier one, see TransitPolicy.
+	ProofServes Reason = 155
+	// CardVerified is of a pre-authorization of nothing: the card is good, and nothing is held.
+	CardVerified Reason = 156
 	// Of scripts about the PIN: that one was sent, and what became of it.
 	PINChangeSent      Reason = 160
 	PINUnblockSent     Reason = 161
@@ -167,6 +172,7 @@ var reasonTable = []reasonInfo{
 	{NothingToVoid, "25", glossary.Term{EN: "not the last cash load of this purse", ZH: "不是该卡最近一笔现金充值"}, glossary.Term{EN: "ask the bank", ZH: "联系发卡行"}},
 	{PurseTooLow, "64", glossary.Term{EN: "the amount is not what the purse holds", ZH: "金额与电子现金余额不符"}, glossary.Term{EN: "read the balance again", ZH: "重新读取余额"}},
 	{NotEnoughMoney, "51", glossary.Term{EN: "not enough money", ZH: "余额不足"}, glossary.Term{EN: "pay less, or pay money in", ZH: "降低金额或先存款"}},
+	{ProofExhausted, "61", glossary.Term{EN: "more than may rest on one cryptogram of a gate", ZH: "超过同一闸机密文可累计扣款的金额"}, glossary.Term{EN: "ask with the cryptogram of a later tap", ZH: "用后一次刷卡的密文重新请求"}},
 	{NothingToRefund, "25", glossary.Term{EN: "no such payment of this card, or refunded already", ZH: "无此卡的该笔交易，或已退货"}, glossary.Term{EN: "look up the slip", ZH: "核对签购单"}},
 	{RefundTooHigh, "64", glossary.Term{EN: "more than was paid", ZH: "退货金额超过原交易金额"}, glossary.Term{EN: "refund less", ZH: "减少退货金额"}},
 	{NothingToUndo, "25", glossary.Term{EN: "no payment of this card that stands", ZH: "无此卡的有效原交易"}, glossary.Term{EN: "look up the slip", ZH: "核对签购单"}},
@@ -192,10 +198,12 @@ var reasonTable = []reasonInfo{
 	{CompletionDone, "00", glossary.Term{EN: "pre-authorization completed, the money is taken", ZH: "预授权已完成扣款"}, glossary.Term{}},
 	{CompletionVoidDone, "00", glossary.Term{EN: "completion voided, the money is back on the account", ZH: "预授权完成已撤销，资金已退回账户"}, glossary.Term{}},
 	{BalanceTold, "00", glossary.Term{EN: "balance told", ZH: "已告知余额"}, glossary.Term{}},
+	{CardVerified, "00", glossary.Term{EN: "the card is good: verified with nothing", ZH: "零金额验证通过"}, glossary.Term{}},
 	{HeldAgain, "00", glossary.Term{EN: "held again for the pre-authorization", ZH: "预授权资金重新冻结"}, glossary.Term{}},
 	{PreAuthGivesWay, "00", glossary.Term{EN: "the hold gives way to the completion", ZH: "冻结由预授权完成替代"}, glossary.Term{}},
 	{SequelUndone, "00", glossary.Term{EN: "it was reversed", ZH: "该交易已冲正"}, glossary.Term{}},
 	{StandsAgain, "00", glossary.Term{EN: "the earlier payment stands again", ZH: "原交易恢复有效"}, glossary.Term{}},
+	{ProofServes, "00", glossary.Term{EN: "the fares rest on the cryptogram of an earlier request", ZH: "车费以此前请求的密文为凭"}, glossary.Term{}},
 	{LoadHeld, "00", glossary.Term{EN: "load approved, the money is held until the chip has it", ZH: "圈存已批准，资金冻结至写卡确认"}, glossary.Term{}},
 	{LoadOtherHeld, "00", glossary.Term{EN: "load from another account approved, the money is held until the chip has it", ZH: "非指定账户圈存已批准，资金冻结至写卡确认"}, glossary.Term{}},
 	{LoadCashHeld, "00", glossary.Term{EN: "cash load approved, booked when the chip has it", ZH: "现金充值已批准，写卡确认后入账"}, glossary.Term{}},

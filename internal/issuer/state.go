@@ -72,11 +72,12 @@ type note struct {
 	offlinePIN  bool // the card says that it has checked the PIN
 	settles     bool // the cryptogram has confirmed what was booked of the last load
 	authCode    string
-	loading     bool // the request was about a load
-	token       bool // the network vouched for a token: no counter of the card's
-	follows     bool // the request was about an earlier payment
-	deferred    bool // rides are paid after they were taken
-	load        load // of a Held row: balance before and after
+	loading     bool   // the request was about a load
+	token       bool   // the network vouched for a token: no counter of the card's
+	follows     bool   // the request was about an earlier payment
+	deferred    bool   // rides are paid after they were taken
+	load        load   // of a Held row: balance before and after
+	proof       string // key of the request that proves the ride, when this one does not
 }
 
 const (
@@ -122,7 +123,7 @@ func (n note) bytes() []byte {
 	if n.load.reason != 0 {
 		b = n.load.bytes(b)
 	}
-	return b
+	return append(b, n.proof...)
 }
 
 // longNote tells the kinds whose note says more behind the flags: loads, what follows an earlier payment, and balances told.
@@ -135,7 +136,7 @@ func longNote(kind journal.Kind) bool {
 }
 
 func readNote(r *journal.Row) (note, error) {
-	if len(r.Note) < noteBytes || len(r.Note) > noteBytes && !longNote(r.Kind) {
+	if len(r.Note) < noteBytes || len(r.Note) > noteBytes && !longNote(r.Kind) && r.Note[0]&flagDeferred == 0 {
 		return note{}, fmt.Errorf("row %d: note of %d bytes, want %d", r.Seq, len(r.Note), noteBytes)
 	}
 	flags := r.Note[0]
@@ -168,7 +169,7 @@ func (s *state) apply(r *journal.Row) error {
 	case journal.Refunded:
 		return s.applySequel(r)
 	case journal.Noted:
-		if Reason(r.Reason) == BalanceTold || grantsPIN(Reason(r.Reason)) {
+		if answers(Reason(r.Reason)) {
 			return s.applyDecision(r)
 		}
 		return s.applyMark(r)
@@ -306,6 +307,9 @@ func (s *state) applyDecision(r *journal.Row) error {
 	s.recall(keyOf(r.Key), referenceOf(r.RRN), p, r.Answer)
 	if r.Card == 0 {
 		return nil
+	}
+	if proof := proofOf(r); proof != "" {
+		s.recent.proofs[keyOf(r.Key)] = proof
 	}
 	c, fresh, err := s.rowCard(r)
 	if err != nil {

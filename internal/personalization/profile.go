@@ -37,16 +37,18 @@ type Transit struct {
 
 // Issuer is a bank that issues cards.
 type Issuer struct {
-	Institution string `toml:"institution"`
-	Name        string `toml:"name"`
-	Prefix      string `toml:"prefix"` // eight digits in the test range
-	Key         int    `toml:"key"`    // place in the pool of TEST issuer keys
+	Institution string        `toml:"institution"`
+	Name        string        `toml:"name"`
+	Prefix      string        `toml:"prefix"` // eight digits in the test range
+	Key         int           `toml:"key"`    // place in the pool of TEST issuer keys
+	Transit     IssuerTransit `toml:"transit"`
 }
 
 // Acquirer is the merchants' bank.
 type Acquirer struct {
-	Institution string `toml:"institution"`
-	Name        string `toml:"name"`
+	Institution string          `toml:"institution"`
+	Name        string          `toml:"name"`
+	Transit     AcquirerTransit `toml:"transit"`
 }
 
 // Merchant has one terminal.
@@ -70,6 +72,9 @@ type Merchant struct {
 	Currency string `toml:"currency"`
 	// Waiting: the merchant has applied; its terminal signs on once the acquirer has approved it.
 	Waiting bool `toml:"waiting"`
+	// RideLimit is the highest amount of one request that the merchant and its bank have agreed on, an operator of transport's highest bill; "" is none, then the
+	// bank's own bound holds for requests for rides.
+	RideLimit string `toml:"ride_limit"`
 }
 
 // CardSpec describes one card.
@@ -155,6 +160,9 @@ func (p *Profile) check() error {
 		}
 	}
 	if err := p.checkMerchants(); err != nil {
+		return err
+	}
+	if err := p.checkTransit(); err != nil {
 		return err
 	}
 	if _, known := p.Merchant(p.Transit.Merchant); p.Transit.Merchant != "" && !known {

@@ -366,3 +366,40 @@ func TestWithoutEnciphered(t *testing.T) {
 		}
 	}
 }
+
+// TestTransitTables reads what banks say about rides, and refuses what they cannot.
+func TestTransitTables(t *testing.T) {
+	demo, err := profiles.ReadFile("profiles/demo.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(at, lines string) []byte { return []byte(strings.Replace(string(demo), at, at+lines, 1)) }
+	const issuer, acquirer, metro = "key = 0\n", "name = \"Harbour Merchant Bank\"\n", "terminal = \"T0000004\"\n"
+	p, err := Parse(with(issuer, "[issuer.transit]\ncategories = [\"4111\"]\nproof = \"120.50\"\ngather_days = 3\n"))
+	if err != nil || p.Issuers[0].Transit.Proof != "120.50" || p.Issuers[0].Transit.GatherDays != 3 || p.Issuers[1].Transit.Off {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err = Parse(with(acquirer, "[acquirer.transit]\nrequest = \"40\"\n")); err != nil || p.Acquirer.Transit.Request != "40" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err = Parse(with(metro, "ride_limit = \"45.00\"\n")); err != nil || p.Merchants[3].RideLimit != "45.00" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for name, text := range map[string][]byte{
+		"an unknown key":       with(issuer, "[issuer.transit]\nfares = 1\n"),
+		"a category of three":  with(issuer, "[issuer.transit]\ncategories = [\"411\"]\n"),
+		"an amount":            with(issuer, "[issuer.transit]\ngate = \"a lot\"\n"),
+		"a negative amount":    with(issuer, "[issuer.transit]\nrequest = \"-1\"\n"),
+		"too much":             with(issuer, "[issuer.transit]\nproof = \"1000.01\"\n"),
+		"too many days":        with(issuer, "[issuer.transit]\nrecover_days = 93\n"),
+		"negative days":        with(issuer, "[issuer.transit]\ngather_days = -1\n"),
+		"too many categories":  with(acquirer, "[acquirer.transit]\ncategories = ["+strings.Repeat("\"4111\", ", 17)+"]\n"),
+		"too much of one":      with(acquirer, "[acquirer.transit]\nrequest = \"1000.01\"\n"),
+		"a limit with letters": with(metro, "ride_limit = \"x\"\n"),
+		"a negative limit":     with(metro, "ride_limit = \"-1\"\n"),
+	} {
+		if _, err := Parse(text); !errors.Is(err, ErrProfile) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
