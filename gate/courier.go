@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tapnet/gate/denylist"
@@ -54,6 +55,8 @@ type CourierConfig struct {
 	Seed   uint64 // spreads the questions of many devices
 	// Kept is how far the device's list had come, when the list itself is gone: no older one is taken.
 	Kept denylist.Position
+	// Keys are the keys of epochs that the device holds. nil: they never change, and lists of every epoch are taken.
+	Keys Keys
 
 	UploadEvery, PollEvery, HealthEvery time.Duration
 	Timeout, LongTimeout                time.Duration
@@ -146,6 +149,8 @@ type Courier struct {
 	number   uint64
 	approved []denylist.ID
 	needBase bool
+	lacking  *denylist.Epoch // of a base that was refused because the device does not hold its key
+	report   bool            // a report is to follow the one that is under way
 	lost     error
 
 	// What the gate's side tells for the report: the number of its last record, and its taps since the start.
@@ -279,6 +284,12 @@ func (u *Courier) Health(now time.Time) Health {
 		Device: u.config.Device, Number: u.number, At: now, Sequence: u.Sequence, ListAge: -1, Backlog: backlog.Records, BacklogBytes: backlog.Bytes,
 		ClockOffset: u.offset.Milliseconds(), Taps: u.Taps, Opened: u.Opened, Refused: u.Strange, Trouble: u.trouble,
 	}
+	if u.config.Keys != nil {
+		h.Epochs = u.config.Keys.Epochs()
+	}
+	if u.lacking != nil && h.Trouble == "" {
+		h.Trouble = fmt.Sprintf("epoch %d: %v", *u.lacking, errNoKey)
+	}
 	if u.list != nil {
 		s := u.list.Snapshot()
 		h.ListEpoch, h.ListSequence, h.ListAge = s.Epoch(), s.Position().Sequence, int64(s.Age(now.Add(u.offset)).Seconds())
@@ -292,6 +303,12 @@ func (u *Courier) Done(ask Ask, answer Answer, err error, now time.Time) {
 	d.busy = false
 	if err == nil {
 		err = u.take(ask, answer, now)
+	}
+	if errors.Is(err, errNoKey) {
+		u.note(err)
+		d.due = now.Add(u.config.LongTimeout) // the key makes it due before; a base is too large to ask for it again and again
+		u.reportAt(now)
+		return
 	}
 	if err != nil {
 		u.note(err)
@@ -308,9 +325,29 @@ func (u *Courier) Done(ask Ask, answer Answer, err error, now time.Time) {
 		d.due = now.Add(u.config.PollEvery)
 	case AskHealth:
 		d.due, u.trouble = now.Add(u.config.HealthEvery), ""
+		if u.report {
+			d.due, u.report = now, false
+		}
 	case AskBase:
 		u.duties[AskDeltas].due = now
 	}
+}
+
+// errNoKey is a base of an epoch whose key the device does not hold: with it every card would pass.
+var errNoKey = errors.New("the key of the deny list's epoch is not here yet")
+
+// reportAt makes a report due, after the one that is under way.
+func (u *Courier) reportAt(now time.Time) {
+	if u.duties[AskHealth].busy {
+		u.report = true
+		return
+	}
+	u.duties[AskHealth].due = now
+}
+
+// holds reports whether the device has the key of an epoch.
+func (u *Courier) holds(epoch denylist.Epoch) bool {
+	return u.config.Keys == nil || slices.Contains(u.config.Keys.Epochs(), epoch)
 }
 
 // errStatus is an answer that says nothing but that it is none.
@@ -333,7 +370,7 @@ func (u *Courier) take(ask Ask, answer Answer, now time.Time) error {
 	case ask.Kind == AskHealth:
 		err = u.takeHealth(ask, answer.Body, now)
 	}
-	if err != nil && !errors.Is(err, errStatus) {
+	if err != nil && !errors.Is(err, errStatus) && !errors.Is(err, errNoKey) {
 		u.Strange++
 	}
 	return err
@@ -400,6 +437,10 @@ func (u *Courier) takeBase(image []byte) error {
 	if err != nil {
 		return err
 	}
+	if epoch := base.Info().Epoch; !u.holds(epoch) {
+		u.lacking = &epoch
+		return fmt.Errorf("base of epoch %d: %w", epoch, errNoKey)
+	}
 	if u.list == nil {
 		list, err := denylist.NewList(base, u.config.Kept)
 		if err != nil {
@@ -412,7 +453,7 @@ func (u *Courier) takeBase(image []byte) error {
 		}
 		return err
 	}
-	u.needBase = false
+	u.needBase, u.lacking = false, nil
 	return u.lists.KeepBase(image, u.list.Snapshot().Position())
 }
 
@@ -424,6 +465,22 @@ func (u *Courier) takeHealth(ask Ask, b []byte, now time.Time) error {
 	// The back office read its clock about half way between question and answer.
 	u.offset = a.Time.Sub(ask.At.Add(now.Sub(ask.At) / 2)).Round(time.Millisecond)
 	u.approved = append(u.approved, a.Approved...)
+	return u.takeKeys(a.Keys, now)
+}
+
+// takeKeys makes each key durable, and asks again for the base that came without its key.
+func (u *Courier) takeKeys(keys []SealedKey, now time.Time) error {
+	if u.config.Keys == nil {
+		return nil // the back office is not to know more of the device's keys than it says
+	}
+	for _, k := range keys {
+		if err := u.config.Keys.KeepKey(k); err != nil {
+			return fmt.Errorf("keep the key of epoch %d: %w", k.Epoch, err)
+		}
+	}
+	if u.lacking != nil && u.holds(*u.lacking) {
+		u.lacking, u.duties[AskBase].due = nil, now
+	}
 	return nil
 }
 

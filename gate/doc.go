@@ -11,7 +11,11 @@
 // Around the decision it holds what a device needs besides, as values and machines. A Chunk is a piece of the log on its way to the back office,
 // authenticated, and known by device and first number. A Courier uploads chunks, fetches lists and reports health: it believes nothing that is not
 // the back office's, takes no step back, and forgets no record without a receipt. Claims make a first ride wait for a grant, where the operator wants
-// that. A Segment lets a purse with the operator's file pay a journey at its end [REF 2.8].
+// that. Keys of the deny list's epochs come sealed for the device with the answer to its report, before the list that needs them; what the gate remembers of a
+// card counts under every key that it holds, so that a new key changes no decision. A Segment lets a
+// purse with the operator's file pay a journey at its end [REF 2.8].
+//
+// ExampleGate is a device in forty lines: start, tap, upload.
 //
 // It moves no barrier, holds no files, reads no clock, has no line, computes no fare, and does not run the kernel.
 package gate

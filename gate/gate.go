@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tapnet/emv"
@@ -14,8 +15,8 @@ import (
 // Read is what came of reading a card.
 type Read struct {
 	Outcome kernel.Outcome
-	// Card holds further data objects out of the card's records, where the reader kept them: usage control 9F07, effective date 5F25,
-	// issuer country 5F28, payment account reference 9F24. What is absent is not checked.
+	// Card holds further data objects out of the card's records, where the reader kept them and the kernel did not: usage control 9F07, effective date
+	// 5F25, issuer country 5F28, payment account reference 9F24. What is absent is not checked.
 	Card emv.Data
 	// Random is the unpredictable number that the reader drew for this tap. The card must have signed this one.
 	Random    [4]byte
@@ -23,6 +24,9 @@ type Read struct {
 	Amount    money.Amount // that the card was asked to sign; without a currency: that of the configuration
 	Station   uint32       // where the vehicle is; 0: where the configuration says
 	Granted   bool         // the back office granted this ride: see Decision.Claim
+	// Refused is what the reader held against the card before it paid: PassBack when the operator's record on a purse says that its rider is inside
+	// already, or what Forbids said; 0: nothing. It counts only for a card that did not pay.
+	Refused Reason
 }
 
 // Decision is the answer to a tap. Open only ever is true for a record that is durable.
@@ -38,7 +42,8 @@ func (d Decision) Reason() Reason { return d.Record.Reason }
 
 // Ports are what a gate needs around it.
 type Ports struct {
-	IDs    []Identifier // at least one; the one of the deny list's epoch is used, the last when there is no list
+	// IDs are at least one and at most MaxKeys, of rising epochs; the one of the deny list's epoch is used, the last when there is no list.
+	IDs    []Identifier
 	Sealer Sealer
 	Log    Log
 }
@@ -61,6 +66,8 @@ type Gate struct {
 	// pending is the StartRecord, which goes out with the first tap.
 	pending []Record
 	failed  bool // the log did not take a record: nothing is certain until Replay
+	// approved says, for credentials approved since a second key is held, up to which record: a ride may be remembered under the other key's ID.
+	approved map[denylist.ID]uint64
 }
 
 // Replay starts a gate from the log that it wrote before, empty for a new one: at start-up, and after ErrLog. log may be the part that
@@ -73,10 +80,13 @@ func Replay(c Config, p Ports, log []byte, from Head, now time.Time) (g *Gate, g
 	if err := c.check(); err != nil {
 		return nil, 0, nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if len(p.IDs) == 0 || p.Sealer == nil || p.Log == nil {
-		return nil, 0, nil, fmt.Errorf("%w: an identifier, a sealer and a log are needed", ErrConfig)
+	if p.Sealer == nil || p.Log == nil {
+		return nil, 0, nil, fmt.Errorf("%w: a sealer and a log are needed", ErrConfig)
 	}
 	g = &Gate{config: c, ports: p, memory: newMemory(c.Remembered)}
+	if err := g.Identifiers(p.IDs); err != nil {
+		return nil, 0, nil, err
+	}
 	g.head, broken = Verify(log, c.ChainKey, from, func(r Record) { g.memory.learn(&r, c.VelocityLimit) })
 	good = len(log)
 	if broken != nil {
@@ -92,6 +102,26 @@ func Replay(c Config, p Ports, log []byte, from Head, now time.Time) (g *Gate, g
 	return g, good, broken, nil
 }
 
+// Identifiers replaces the gate's keys between two taps: at least one, at most MaxKeys, of rising epochs. What the gate remembers of a card under the other
+// key that it holds still counts; what it remembers under a key that it holds no more does not.
+func (g *Gate) Identifiers(ids []Identifier) error {
+	epochs := make([]denylist.Epoch, 0, MaxKeys)
+	for _, id := range ids {
+		epochs = append(epochs, id.Epoch())
+	}
+	if len(ids) == 0 || !rising(epochs) {
+		return fmt.Errorf("%w: identifiers of epochs %v, wanted are 1 to %d, rising", ErrConfig, epochs, MaxKeys)
+	}
+	g.ports.IDs = slices.Clone(ids)
+	if len(ids) == 1 {
+		g.approved = nil
+	}
+	return nil
+}
+
+// Failed reports whether the log did not take a record: until Replay no gate opens, and no card should be asked to pay.
+func (g *Gate) Failed() bool { return g.failed }
+
 // Head is how far the log has come.
 func (g *Gate) Head() Head { return g.head }
 
@@ -105,6 +135,9 @@ func (g *Gate) Tap(r Read, snapshot *denylist.Snapshot, now time.Time) (Decision
 	if !r.Direction.Valid() {
 		return Decision{}, fmt.Errorf("direction %d: %w", r.Direction, ErrRead)
 	}
+	if r.Refused == OK || r.Refused >= reasonEnd {
+		return Decision{}, fmt.Errorf("refused for %d: %w", r.Refused, ErrRead)
+	}
 	record := g.record(TapRecord, now)
 	record.Direction, record.Random = r.Direction, r.Random
 	if r.Station != 0 {
@@ -117,7 +150,7 @@ func (g *Gate) Tap(r Read, snapshot *denylist.Snapshot, now time.Time) (Decision
 	if record.Reason == OK && g.memory.full(record.ID) {
 		record.Flags |= FlagForgotten
 	}
-	err := g.write(&record, r.Outcome.Data)
+	err := g.write(&record, t)
 	if err != nil {
 		record.Reason = LogFailed
 	}
@@ -126,7 +159,7 @@ func (g *Gate) Tap(r Read, snapshot *denylist.Snapshot, now time.Time) (Decision
 }
 
 // write seals what the back office needs and appends the record.
-func (g *Gate) write(record *Record, card emv.Data) error {
+func (g *Gate) write(record *Record, t *tap) error {
 	if g.failed {
 		return fmt.Errorf("tap: %w until it is replayed", ErrLog)
 	}
@@ -135,8 +168,8 @@ func (g *Gate) write(record *Record, card emv.Data) error {
 	}
 	record.Sequence = g.head.Sequence + 1
 	// A debt may be collected with the data of a tap that was refused; a card that has paid and was not let in gets its money back.
-	if record.Reason == OK || record.Reason == DeniedDebt || record.Flags.Has(FlagPurse) {
-		sealed, err := g.ports.Sealer.Seal(card.Bytes(), record.additional())
+	if record.Reason == OK || record.Reason == DeniedDebt && !t.stoppedBefore() || record.Flags.Has(FlagPurse) {
+		sealed, err := g.ports.Sealer.Seal(t.forOffice(), record.additional())
 		if err != nil {
 			return fmt.Errorf("seal the card's data: %w", err)
 		}
@@ -174,7 +207,7 @@ func (g *Gate) append(r *Record) error {
 }
 
 // NotPassed says that the rider whose tap opened the gate did not go through: the tap does not count, and the same card may tap again.
-// Only the last opened tap of a card can be taken back.
+// Only the last opened tap of a card can be taken back; of a card that tapped under two keys, the last under each.
 func (g *Gate) NotPassed(tap Record, now time.Time) error {
 	s := g.memory.find(tap.ID)
 	if tap.Sequence == 0 || s == nil || s.open != tap.Sequence {
@@ -192,9 +225,19 @@ func (g *Gate) NotPassed(tap Record, now time.Time) error {
 }
 
 // Approved says that the back office has an approval for a ride on trust, so that the next one need not wait. It does not outlast a restart:
-// the gate then waits as long as FirstRideWait says.
+// the gate then waits as long as FirstRideWait says. id may be of any epoch whose key the gate holds.
 func (g *Gate) Approved(id denylist.ID) {
 	if s := g.memory.find(id); s != nil {
 		s.trusted = time.Time{}
 	}
+	if len(g.ports.IDs) == 1 {
+		return
+	}
+	if g.approved == nil || len(g.approved) >= maxApproved {
+		g.approved = make(map[denylist.ID]uint64) // whoever is forgotten waits as long as FirstRideWait says
+	}
+	g.approved[id] = g.head.Sequence
 }
+
+// maxApproved bounds what is kept of approvals while two keys are held.
+const maxApproved = 4 * MaxApprovals

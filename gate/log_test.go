@@ -235,7 +235,7 @@ func sameMemory(a, b *memory) bool {
 	for x, y := a.order.Front(), b.order.Front(); x != nil; x, y = x.Next(), y.Next() {
 		s, o := x.Value.(*sighting), y.Value.(*sighting)
 		if s.id != o.id || s.hasATC != o.hasATC || s.atc != o.atc || s.open != o.open || !s.at.Equal(o.at) || s.direction != o.direction ||
-			!s.trusted.Equal(o.trusted) || !slices.EqualFunc(s.taps, o.taps, time.Time.Equal) {
+			!s.trusted.Equal(o.trusted) || s.ride != o.ride || s.void != o.void || !slices.EqualFunc(s.taps, o.taps, time.Time.Equal) {
 			return false
 		}
 	}

@@ -16,6 +16,8 @@ type sighting struct {
 	at        time.Time   // of that tap
 	direction Direction   // of that tap
 	trusted   time.Time   // of the last ride on trust that is not approved; zero: none
+	ride      uint64      // number of that ride
+	void      uint64      // number of the last tap that was taken back
 	taps      []time.Time // that opened, the latest last, at most the velocity limit
 }
 
@@ -57,6 +59,45 @@ func (m *memory) touch(id denylist.ID) *sighting {
 	return s
 }
 
+// past is what a gate remembers of one card under all keys that it holds, the zero value of a stranger. A card that was seen before the key changed has
+// two sightings; together they say what one would.
+type past struct {
+	hasATC    bool
+	atc       uint16
+	open      uint64
+	at        time.Time
+	direction Direction
+	trusted   time.Time
+	ride      uint64
+	void      uint64
+	taps      int // that opened within the velocity window
+}
+
+// add takes what is known under one more key.
+func (p *past) add(s *sighting, now time.Time, window time.Duration) {
+	if s == nil {
+		return
+	}
+	if s.hasATC && (!p.hasATC || s.atc > p.atc) {
+		p.hasATC, p.atc = true, s.atc
+	}
+	if max(s.open, s.void) > max(p.open, p.void) { // the last tap counts, and none when it was taken back
+		p.open, p.at, p.direction = s.open, s.at, s.direction
+	}
+	if s.ride > p.ride {
+		p.ride, p.trusted = s.ride, s.trusted
+	}
+	p.void = max(p.void, s.void)
+	p.taps += s.count(now, window)
+}
+
+// settle closes the ride on trust, if it was taken back or its number is not above approved.
+func (p *past) settle(approved uint64) {
+	if p.ride <= max(p.void, approved) {
+		p.trusted = time.Time{}
+	}
+}
+
 // within reports whether two instants are less than d apart. A clock that was set back a long way does not hold a rider up.
 func within(a, b time.Time, d time.Duration) bool { return !a.IsZero() && a.Sub(b).Abs() < d }
 
@@ -67,7 +108,7 @@ func (m *memory) learn(r *Record, velocityLimit int) {
 		m.learnTap(r, velocityLimit)
 	case NotPassed:
 		if s := m.find(r.ID); s != nil && s.open == r.Subject {
-			s.open, s.at, s.direction, s.trusted = 0, time.Time{}, 0, time.Time{}
+			s.open, s.at, s.direction, s.trusted, s.void = 0, time.Time{}, 0, time.Time{}, r.Subject
 			if n := len(s.taps); n > 0 {
 				s.taps = s.taps[:n-1]
 			}
@@ -95,7 +136,7 @@ func (m *memory) learnTap(r *Record, velocityLimit int) {
 	}
 	s.open, s.at, s.direction = r.Sequence, r.At, r.Direction
 	if !genuine {
-		s.trusted = r.At
+		s.trusted, s.ride = r.At, r.Sequence
 	}
 	if len(s.taps) >= velocityLimit {
 		copy(s.taps, s.taps[1:])

@@ -17,7 +17,7 @@ type tap struct {
 	config   *Config
 	read     *Read
 	snapshot *denylist.Snapshot
-	known    *sighting // nil for a stranger
+	past     past
 	now      time.Time
 
 	number    pan.Number
@@ -39,27 +39,69 @@ type tap struct {
 
 // look finds everything the rules ask for.
 func (g *Gate) look(r *Read, snapshot *denylist.Snapshot, now time.Time) *tap {
-	t := &tap{config: &g.config, read: r, snapshot: snapshot, now: now, amount: g.config.Amount}
-	if !r.Amount.Currency().IsZero() {
-		t.amount = r.Amount
-	}
+	t := &tap{config: &g.config, read: r, snapshot: snapshot, now: now, amount: r.asked(&g.config)}
 	o := &r.Outcome
 	t.number, t.hasNumber = o.PAN()
 	t.expiry, t.hasExpiry = o.Expiry()
 	t.atc, t.hasATC = o.ATC()
 	ids, matches := g.identifier(snapshot)
-	t.stale = snapshot == nil || !matches || snapshot.Age(now) > g.config.ListAge || snapshot.Overdue(now)
+	t.stale = g.stale(snapshot, now)
 	if !t.hasNumber || !t.hasExpiry {
 		return t
 	}
 	t.id, t.epoch = ids.Credential(t.number, o.Sequence(), t.expiry), ids.Epoch()
-	t.known = g.memory.find(t.id)
+	g.recall(t)
 	t.rule, t.hasRule = g.config.rule(t.number)
 	t.onTrust = t.rule.WithoutODA && o.ODA.Status == kernel.ODANotPerformed
 	if snapshot != nil && matches {
 		t.search(ids)
 	}
 	return t
+}
+
+// stale reports whether the list is none, of another key, or older than it may be.
+func (g *Gate) stale(snapshot *denylist.Snapshot, now time.Time) bool {
+	if snapshot == nil || snapshot.Age(now) > g.config.ListAge || snapshot.Overdue(now) {
+		return true
+	}
+	_, matches := g.identifier(snapshot)
+	return !matches
+}
+
+// Forbids is what Tap will hold against any card with this number, paid or not: WrongAmount, ListStale or NotAccepted, 0 when nothing is. Of r direction and
+// amount count. A reader whose cards pay by themselves asks before one pays, and gives the answer to Tap as Read.Refused: afterwards the gate can only say no
+// to a rider who has paid.
+func (g *Gate) Forbids(n pan.Number, r Read, snapshot *denylist.Snapshot, now time.Time) Reason {
+	t := &tap{config: &g.config, read: &r, amount: r.asked(&g.config), stale: g.stale(snapshot, now)}
+	if t.rule, t.hasRule = g.config.rule(n); !t.allowed() {
+		return WrongAmount
+	}
+	if reason := t.fresh(); reason != 0 {
+		return reason
+	}
+	return t.accepted()
+}
+
+// asked is what the card was asked to sign.
+func (r *Read) asked(c *Config) money.Amount {
+	if r.Amount.Currency().IsZero() {
+		return c.Amount
+	}
+	return r.Amount
+}
+
+// recall finds what the gate remembers of the card, whichever of its keys was in use then.
+func (g *Gate) recall(t *tap) {
+	approved := uint64(0)
+	for _, ids := range g.ports.IDs {
+		id := t.id
+		if ids.Epoch() != t.epoch {
+			id = ids.Credential(t.number, t.read.Outcome.Sequence(), t.expiry)
+		}
+		t.past.add(g.memory.find(id), t.now, g.config.VelocityWindow)
+		approved = max(approved, g.approved[id])
+	}
+	t.past.settle(approved)
 }
 
 // identifier is the one of the list's epoch; without such a list, the last, and false.
@@ -90,13 +132,28 @@ func (t *tap) search(ids Identifier) {
 	}
 }
 
-// card is a data object that the kernel's record or the reader has; nil when neither does.
+// card is a data object that the kernel or the reader has; nil when neither does.
 func (t *tap) card(tag tlv.Tag) []byte {
 	if value, ok := t.read.Outcome.Data.Value(tag); ok {
 		return value
 	}
-	return t.read.Card.Get(tag)
+	if value, ok := t.read.Card.Value(tag); ok {
+		return value
+	}
+	return t.read.Outcome.Discretionary.Get(tag)
 }
+
+// forOffice is the card's data as the back office gets them: the kernel's record, and the account where the card shows it beside.
+func (t *tap) forOffice() []byte {
+	plain := t.read.Outcome.Data.Bytes()
+	if reference := t.card(emv.TagPAR); len(reference) > 0 && !t.read.Outcome.Data.Has(emv.TagPAR) {
+		plain = tlv.Append(plain, emv.TagPAR, reference)
+	}
+	return plain
+}
+
+// stoppedBefore: the kernel has asked the list, and the card has not paid. Its cryptogram was for a payment that did not happen.
+func (t *tap) stoppedBefore() bool { return t.read.Outcome.Reason == kernel.ReasonExceptionFile }
 
 func (t *tap) list() uint64 {
 	if t.snapshot == nil {
@@ -143,6 +200,13 @@ func (t *tap) readable() Reason {
 		return Expired
 	case kernel.ReasonODAFailed, kernel.ReasonODAFailedOnline, kernel.ReasonODAFailedSwitch:
 		return ODAFailed
+	case kernel.ReasonExceptionFile: // the same list: the rider hears what it says
+		if reason := t.denied(); reason != 0 {
+			return reason
+		}
+	}
+	if t.read.Refused != 0 && o.Kind != kernel.Approved {
+		return t.read.Refused
 	}
 	switch o.Kind {
 	case kernel.TryAgain:
@@ -266,7 +330,7 @@ func (t *tap) trusted() Reason {
 		return 0
 	case t.rule.Claim && !t.purse() && !t.read.Granted:
 		return FirstRideOpen
-	case t.onTrust && !t.read.Granted && t.known != nil && within(t.known.trusted, t.now, t.config.FirstRideWait):
+	case t.onTrust && !t.read.Granted && within(t.past.trusted, t.now, t.config.FirstRideWait):
 		return FirstRideOpen
 	}
 	return 0
@@ -281,11 +345,11 @@ func (t *tap) passBack() Reason {
 	switch {
 	case t.inspected() || t.paid():
 		return 0
-	case t.known == nil || t.known.open == 0 || t.known.direction != t.read.Direction:
+	case t.past.open == 0 || t.past.direction != t.read.Direction:
 		return 0
-	case within(t.known.at, t.now, t.config.DoubleTap):
+	case within(t.past.at, t.now, t.config.DoubleTap):
 		return DoubleTap
-	case within(t.known.at, t.now, t.config.PassBack):
+	case within(t.past.at, t.now, t.config.PassBack):
 		return PassBack
 	}
 	return 0
@@ -293,7 +357,7 @@ func (t *tap) passBack() Reason {
 
 // counter: a card counts every transaction, so a number that was seen before is a copy, or a tap that was recorded and played again.
 func (t *tap) counter() Reason {
-	if t.known != nil && t.known.hasATC && t.hasATC && t.atc <= t.known.atc {
+	if t.past.hasATC && t.hasATC && t.atc <= t.past.atc {
 		return CounterBack
 	}
 	return 0
@@ -306,7 +370,7 @@ func (t *tap) velocity() Reason {
 	if t.inspected() || t.paid() {
 		return 0
 	}
-	if t.known != nil && t.known.count(t.now, t.config.VelocityWindow) >= t.config.VelocityLimit {
+	if t.past.taps >= t.config.VelocityLimit {
 		return TooOften
 	}
 	return 0

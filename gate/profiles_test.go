@@ -162,3 +162,70 @@ func TestOldTrust(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// TestForbids: what a gate says before a card pays is what it says afterwards.
+func TestForbids(t *testing.T) {
+	old := noon.Add(25 * time.Hour)
+	for name, c := range map[string]struct {
+		change    func(*Config)
+		number    string
+		direction Direction
+		minor     int64
+		now       time.Time
+		want      Reason
+	}{
+		"fine":                          {nil, number, In, 700, noon, 0},
+		"numbers that are not accepted": {nil, "6299999000000000013", In, 700, noon, NotAccepted},
+		"another amount":                {nil, number, In, 701, noon, WrongAmount},
+		"an amount above the highest":   {func(c *Config) { c.Highest = money.New(800, money.CNY) }, number, Ride, 801, noon, WrongAmount},
+		"one below it":                  {func(c *Config) { c.Highest = money.New(800, money.CNY) }, number, Ride, 799, noon, 0},
+		"an old list that opens":        {nil, number, In, 700, old, 0},
+		"an old list that shuts":        {func(c *Config) { c.Stale = StaleShuts }, number, In, 700, old, ListStale},
+		"on the way out it does not":    {func(c *Config) { c.Stale = StaleShuts }, number, Out, 700, old, 0},
+		"unless nobody gets out":        {func(c *Config) { c.Stale, c.ShutIn = StaleShuts, true }, number, Out, 700, old, ListStale},
+	} {
+		p := newPost(t, func(config *Config) {
+			if config.Purse = true; c.change != nil {
+				c.change(config)
+			}
+		})
+		p.now = c.now
+		r := p.read(c.number)
+		r.Direction, r.Amount, r.Outcome.Deferred = c.direction, money.New(c.minor, money.CNY), false
+		b, err := r.Amount.BCD()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Outcome.Data.Set(emv.TagAmount, b[:])
+		if got := p.gate.Forbids(p.pan(c.number), r, p.snapshot, c.now); got != c.want {
+			t.Errorf("%s: %v before, want %v", name, got, c.want)
+		}
+		after := c.want
+		if after == 0 {
+			after = OK
+		}
+		p.want(r, after)
+		if p.gate.Failed() {
+			t.Errorf("%s: the log failed", name)
+		}
+	}
+}
+
+// TestRefusedByReader: what the reader held against a card before it paid is the reason, and nothing of its cryptogram is kept; a card that paid is the gate's to judge.
+func TestRefusedByReader(t *testing.T) {
+	p := newPost(t, func(c *Config) { c.Purse = true })
+	r := p.read(number)
+	r.Outcome.Deferred, r.Refused = false, PassBack
+	p.want(r, OK)
+	r = p.read(number)
+	r.Outcome.Kind, r.Outcome.Reason, r.Refused = kernel.EndApplication, kernel.ReasonRecordRefused, PassBack
+	if d := p.want(r, PassBack); d.Open || len(d.Record.Sealed) != 0 || d.Record.Flags.Has(FlagPurse) {
+		t.Errorf("%+v", d.Record)
+	}
+	for _, bad := range []Reason{OK, reasonEnd, 255} {
+		r.Refused = bad
+		if _, err := p.gate.Tap(r, p.snapshot, p.now); !errors.Is(err, ErrRead) {
+			t.Errorf("refused for %d: %v", bad, err)
+		}
+	}
+}

@@ -51,7 +51,7 @@ var reasonTexts = [reasonEnd]reasonText{
 	DeniedDebt:    {why: glossary.Term{EN: "an earlier ride is not paid", ZH: "有欠费行程未支付"}, next: glossary.Term{EN: "Pay the ride in the app or at the service desk.", ZH: "请在应用内或客服中心补缴欠费。"}},
 	ListStale:     {why: glossary.Term{EN: "the gate has been without connection for too long", ZH: "闸机离线时间过长"}, next: glossary.Term{EN: "Use another gate.", ZH: "请使用其他闸机。"}},
 	NotAccepted:   {why: glossary.Term{EN: "cards of this kind are not accepted here", ZH: "本站不受理此类卡片"}, next: nextOther},
-	FirstRideOpen: {why: glossary.Term{EN: "the first ride with this phone is not approved yet", ZH: "该手机首次乘车尚未获批"}, next: glossary.Term{EN: "Wait a few minutes or use another card.", ZH: "请稍候几分钟，或换卡。"}},
+	FirstRideOpen: {why: glossary.Term{EN: "the first ride is not approved yet", ZH: "首次乘车尚未获批"}, next: glossary.Term{EN: "Wait a few minutes or use another card.", ZH: "请稍候几分钟，或换卡。"}},
 	DoubleTap:     {why: glossary.Term{EN: "already tapped", ZH: "已刷过"}, next: nextPass},
 	PassBack:      {why: glossary.Term{EN: "this card has just passed here", ZH: "该卡刚刚在此通行"}, next: glossary.Term{EN: "Each rider needs a card of their own.", ZH: "请一人一卡。"}},
 	CounterBack:   {why: glossary.Term{EN: "the card's counter did not advance", ZH: "卡片交易计数器未递增"}, next: nextDesk},

@@ -40,7 +40,8 @@ const (
 
 // Segment stands between a reader and a card with a file of the extended application, and lets a purse pay a journey in two taps [REF 2.8] [JR/T 0025.14]:
 // it asks the card for a segmented payment, reads the operator's record before the last record of the payment, and has the card write the new one in
-// the same step as it pays. Kernel and terminal need not know. A card without such a file pays like any other.
+// the same step as it pays. Kernel and terminal need not know. A card without such a file or record does not pay, because its amount is another one: it says
+// Absent, and the caller taps again with Ordinary.
 //
 // With Next nil it only looks at a card with the file: the last record is never read, so that the card does not pay. At an exit the first tap looks,
 // the fare follows from the record, and the second tap pays it. The card's amount cannot be nothing, so an entry costs the smallest unit and the exit
@@ -58,8 +59,10 @@ type Segment struct {
 	Record []byte
 	// Written reports whether the new one went out.
 	Written bool
-	// Absent: the card has the file and no record of the operator. The tap has ended unpaid; the next one with this Segment is an ordinary payment.
+	// Absent: the card has no such file, or no record of the operator in it. The tap has ended unpaid.
 	Absent bool
+	// Ordinary lets the card pay like any other.
+	Ordinary bool
 
 	extended emv.ExtendedIndicator
 	place    int // of DF60 among the data of the PDOL; below zero: none
@@ -100,7 +103,7 @@ func (s *Segment) Transceive(ctx context.Context, command []byte) ([]byte, error
 
 // selected finds the place of DF60 in what the application asks for.
 func (s *Segment) selected(response []byte) {
-	s.place, s.hasLast, s.extended, s.number = -1, false, emv.ExtendedIndicator{}, nil
+	s.place, s.hasLast, s.extended, s.number, s.Absent = -1, false, emv.ExtendedIndicator{}, nil, false
 	body := response[:max(0, len(response)-statusBytes)]
 	if b, found := tlv.Find(body, emv.TagFCI, emv.TagFCIProprietary, emv.TagFCIDiscretionary, emv.TagExtendedIndicator); found {
 		if indicator, err := emv.ParseExtendedIndicator(b); err == nil {
@@ -108,7 +111,7 @@ func (s *Segment) selected(response []byte) {
 		}
 	}
 	b, found := tlv.Find(body, emv.TagFCI, emv.TagFCIProprietary, emv.TagPDOL)
-	if !found || s.Absent || !s.extended.Has(emv.EISegmented) {
+	if !found || s.Ordinary || !s.extended.Has(emv.EISegmented) {
 		return
 	}
 	list, err := emv.ParseDOL(b)
@@ -128,8 +131,12 @@ func (s *Segment) selected(response []byte) {
 // initiate asks for a segmented payment, and notes which record is the last.
 func (s *Segment) initiate(ctx context.Context, command []byte) ([]byte, error) {
 	at := commandHeader + gpoTemplate + s.place
-	if s.place < 0 || at >= len(command) {
+	switch {
+	case s.Ordinary:
 		return s.Card.Transceive(ctx, command)
+	case s.place < 0 || at >= len(command):
+		s.Absent = true // asked for nothing yet, so that the card has counted nothing
+		return refusal(), nil
 	}
 	command = bytes.Clone(command)
 	command[at] = segmentKind
@@ -156,19 +163,17 @@ func (s *Segment) exchange(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	refused := []byte{byte(apdu.ConditionsNotSatisfied >> 8), byte(apdu.ConditionsNotSatisfied & 0xFF)}
-	if s.Next == nil {
-		s.Record = record
-		return refused, nil
-	}
 	if record == nil {
 		s.Absent = true // the card wants its record written before it pays [REF 2.8]: this payment ends here
-		return refused, nil
+		return refusal(), nil
 	}
 	s.Record = record
+	if s.Next == nil {
+		return refusal(), nil
+	}
 	next, ok := s.Next(bytes.Clone(record))
 	if !ok {
-		return refused, nil
+		return refusal(), nil
 	}
 	if len(next) <= len(s.ID) || len(next) > maxSegmentRecord || !bytes.HasPrefix(next, s.ID[:]) {
 		return nil, fmt.Errorf("new record of %d bytes: %w", len(next), ErrSegment)
@@ -187,6 +192,11 @@ func (s *Segment) exchange(ctx context.Context) ([]byte, error) {
 	}
 	s.Written = true
 	return nil, nil
+}
+
+// refusal is what the terminal gets in place of an answer: the payment ends.
+func refusal() []byte {
+	return []byte{byte(apdu.ConditionsNotSatisfied >> 8), byte(apdu.ConditionsNotSatisfied & 0xFF)}
 }
 
 // read gives the operator's record, nil when the card has none.

@@ -174,21 +174,26 @@ func TestSegmentRefusals(t *testing.T) {
 	}
 }
 
-// TestSegmentOfOtherCards: a card without a record pays like any other, one without the file too.
+// TestSegmentOfOtherCards: a card without a record, or without the file, pays like any other once it is asked to, and nothing before.
 func TestSegmentOfOtherCards(t *testing.T) {
 	o := newOperator(t, 0x01, 500)
 	s, outcome := o.write(100, "T1 in")
 	if outcome.Kind == kernel.Approved || s.Record != nil || s.Written || !s.Absent {
 		t.Errorf("no record: %v %v, %+v", outcome.Kind, outcome.Reason, s.Record)
 	}
+	s.Ordinary = true
 	again, outcome, err := o.with(s, 100)
 	if err != nil || outcome.Kind != kernel.Approved || again.Written {
 		t.Errorf("no record, again: %v %v, %v", outcome.Kind, outcome.Reason, err)
 	}
 	plain, issued := cardtest.New(t, cardtest.Options{Balance: 500})
 	o.chip, o.issued = plain, issued
-	if s, outcome = o.write(100, "T1 in"); outcome.Kind != kernel.Approved || s.Written {
-		t.Errorf("no file: %v %v", outcome.Kind, outcome.Reason)
+	if s, outcome = o.write(1, "T1 in"); outcome.Kind == kernel.Approved || !s.Absent || plain.State().Applications[0].Purses[0].Balance != 500 {
+		t.Errorf("no file: %v %v, %+v", outcome.Kind, outcome.Reason, s)
+	}
+	s.Ordinary = true
+	if s, outcome, err = o.with(s, 100); err != nil || outcome.Kind != kernel.Approved || s.Written {
+		t.Errorf("no file, again: %v %v, %v", outcome.Kind, outcome.Reason, err)
 	}
 	if balance, _ := o.purse(); balance != 400 {
 		t.Errorf("%d left", balance)

@@ -54,6 +54,8 @@ type Health struct {
 	Opened       uint64         `json:"opened"`
 	Refused      uint64         `json:"refused_messages"` // lists and answers that were forged, older or out of order
 	Trouble      string         `json:"trouble,omitempty"`
+	// Epochs are those whose keys the device holds, rising; none: its keys are not the back office's business.
+	Epochs []denylist.Epoch `json:"epochs,omitempty"`
 }
 
 // HealthAnswer is the back office's.
@@ -62,6 +64,7 @@ type HealthAnswer struct {
 	Number   uint64        `json:"number"` // of the Health it answers
 	Time     time.Time     `json:"time"`   // by the back office's clock
 	Approved []denylist.ID `json:"approved,omitempty"`
+	Keys     []SealedKey   `json:"keys,omitempty"` // at most MaxKeys, rising: of epochs whose keys the device does not hold
 }
 
 // Claim asks for the one ride on trust of a credential before its first approval.
@@ -108,7 +111,7 @@ func EncodeHealth(key ChainKey, h Health) []byte { return encode(key, purposeRep
 // ParseHealth opens what EncodeHealth made on this device.
 func ParseHealth(key ChainKey, device string, b []byte) (Health, error) {
 	var h Health
-	return h, parse(key, purposeReport+" health", b, &h, func() bool { return h.Device == device })
+	return h, parse(key, purposeReport+" health", b, &h, func() bool { return h.Device == device && rising(h.Epochs) })
 }
 
 // EncodeHealthAnswer seals an answer.
@@ -120,7 +123,7 @@ func EncodeHealthAnswer(key ChainKey, a HealthAnswer) []byte {
 func ParseHealthAnswer(key ChainKey, device string, number uint64, b []byte) (HealthAnswer, error) {
 	var a HealthAnswer
 	return a, parse(key, purposeAnswer+" health", b, &a, func() bool {
-		return a.Device == device && a.Number == number && len(a.Approved) <= MaxApprovals
+		return a.Device == device && a.Number == number && len(a.Approved) <= MaxApprovals && usable(a.Keys)
 	})
 }
 
@@ -165,7 +168,7 @@ func parse(key ChainKey, purpose string, b []byte, into any, fits func() bool) e
 		return fmt.Errorf("%w: %w", ErrMessage, err)
 	}
 	if !fits() {
-		return fmt.Errorf("message is for another device or question: %w", ErrMessage)
+		return fmt.Errorf("message is for another device or question, or out of its limits: %w", ErrMessage)
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"tapnet/emv"
 	"tapnet/emv/oda"
 	"tapnet/money"
-	"tapnet/pan"
 )
 
 // Limits on one tap.
@@ -38,8 +37,9 @@ type Config struct {
 	CAKeys *oda.Keys // nil: no card can be authenticated offline
 	Cache  KeyCache  // recovered keys; nil: recover every time
 
-	// ExceptionFile reports whether a card is on the terminal's stop list. nil: no list. It must not keep the number.
-	ExceptionFile func(pan.Number) bool
+	// ExceptionFile reports whether a card is on the terminal's stop list. nil: no list. It is asked before the card pays, and again at the end. It must not
+	// keep the number.
+	ExceptionFile func(Presented) bool
 
 	// Choices where the sources leave room.
 	FDDA00Allowed      bool // dynamic signature version 00 is accepted [REF 2.6]

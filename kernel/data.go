@@ -160,12 +160,20 @@ func (m *Machine) dataRecord(cvm CVM) emv.Data {
 	return d
 }
 
-// discretionary is what only this terminal needs: the application's name for the receipt.
+// forTerminal is what a reader that decides by itself goes on to look at: a gate checks the restrictions and the account of the card.
+var forTerminal = [...]tlv.Tag{emv.TagPAR, emv.TagUsageControl, emv.TagEffectiveDate, emv.TagIssuerCountry}
+
+// discretionary is what only this terminal needs: the application's name for the receipt, and what a gate asks.
 func (m *Machine) discretionary() emv.Data {
 	var d emv.Data
 	for _, tag := range [...]tlv.Tag{emv.TagApplicationLabel, emv.TagPreferredName} {
 		value, ok := tlv.Find(m.sel.FCI, emv.TagFCI, emv.TagFCIProprietary, tag)
 		if ok && emv.CheckLength(tag, len(value)) {
+			d.Set(tag, value)
+		}
+	}
+	for _, tag := range forTerminal {
+		if value, ok := m.records.Value(tag); ok && emv.CheckLength(tag, len(value)) {
 			d.Set(tag, value)
 		}
 	}

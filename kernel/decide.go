@@ -176,12 +176,6 @@ func (m *Machine) expired() bool {
 	return time.Date(y, mo, d, 0, 0, 0, 0, time.UTC).After(last)
 }
 
-// listed asks the exception file.
-func (m *Machine) listed() bool {
-	number, ok := m.pan()
-	return ok && m.config.ExceptionFile != nil && m.config.ExceptionFile(number)
-}
-
 func (m *Machine) pan() (pan.Number, bool) {
 	if m.records.Has(emv.TagPAN) {
 		return cardPAN(m.records)

@@ -12,7 +12,6 @@ import (
 	"tapnet/glossary"
 	"tapnet/kernel"
 	"tapnet/money"
-	"tapnet/pan"
 	"tapnet/tlv"
 )
 
@@ -194,9 +193,9 @@ var table = []row{
 	{"expired, card wants online, no line", both(expired, ctq(emv.CTQOnlineIfExpired), offlineOnly),
 		kernel.Declined, kernel.ReasonExpired, na, 0},
 	{"stop list", func(s *scene) {
-		s.cfg.ExceptionFile = func(n pan.Number) bool { return n.Reveal() == testPAN }
+		s.cfg.ExceptionFile = func(p kernel.Presented) bool { return p.Number.Reveal() == testPAN }
 	}, kernel.Declined, kernel.ReasonExceptionFile, na, 0},
-	{"not on the stop list", func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return false } },
+	{"not on the stop list", func(s *scene) { s.cfg.ExceptionFile = func(kernel.Presented) bool { return false } },
 		kernel.Approved, kernel.ReasonApproved, none, kernel.ODAPassed},
 
 	// Cardholder verification.
@@ -299,7 +298,7 @@ var table = []row{
 	{"deferred with a bad signature", both(deferred, badSignature), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, kernel.ODAFailed},
 	{"deferred with a PIN", both(deferred, ctq(emv.CTQOnlinePIN)), kernel.OnlineRequest, kernel.ReasonIssuerDecides, pin, kernel.ODAPassed},
 	{"deferred, expired", both(deferred, expired), kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, kernel.ODAPassed},
-	{"deferred, stop list", both(deferred, func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return true } }),
+	{"deferred, stop list", both(deferred, func(s *scene) { s.cfg.ExceptionFile = func(kernel.Presented) bool { return true } }),
 		kernel.OnlineRequest, kernel.ReasonIssuerDecides, none, kernel.ODAPassed},
 
 	// Application not for this kernel.
@@ -431,7 +430,7 @@ func TestHopelessPaymentIsNotMade(t *testing.T) {
 	}{
 		"good":                            {func(*scene) {}, all},
 		"expired":                         {expired, beforeLast},
-		"stop list":                       {func(s *scene) { s.cfg.ExceptionFile = func(pan.Number) bool { return true } }, beforeLast},
+		"stop list":                       {func(s *scene) { s.cfg.ExceptionFile = func(kernel.Presented) bool { return true } }, beforeLast},
 		"no verification in common":       {ttq(emv.TTQCVMRequired), beforeLast},
 		"unknown CA":                      {late(func(s *scene) { s.issuer.Set(emv.TagCAIndex, []byte{0x77}) }), beforeLast},
 		"card certificate changed":        {flip(icc, emv.TagICCCertificate), beforeLast},
@@ -447,6 +446,56 @@ func TestHopelessPaymentIsNotMade(t *testing.T) {
 		if s.commands != x.commands {
 			t.Errorf("%s: %d commands, want %d (%v, %v)", name, s.commands, x.commands, o.Kind, o.Reason)
 		}
+	}
+}
+
+// TestStopListSeesTheCard: everything an entry may name is there before the card pays, and whoever asks afterwards is told that it has paid.
+func TestStopListSeesTheCard(t *testing.T) {
+	const reference = "Q1HJZ28RKA1EBL470G9XYG90R5D3E"
+	show := func(s *scene) { s.data.Set(emv.TagPAR, []byte(reference)) }
+	for name, c := range map[string]struct {
+		change func(*scene)
+		paid   []bool // each time that the list is asked
+		want   kernel.Presented
+	}{
+		"purse":               {show, []bool{false, true}, kernel.Presented{Sequence: "01", Reference: reference}},
+		"nothing of accounts": {func(*scene) {}, []bool{false, true}, kernel.Presented{Sequence: "01"}},
+		"account in the last record": {func(s *scene) { s.last.Set(emv.TagPAR, []byte(reference)) }, []bool{false, true},
+			kernel.Presented{Sequence: "01", Reference: reference}},
+		"no sequence number": {drop(emv.TagPANSequence), []bool{false, true}, kernel.Presented{}},
+		"deferred":           {both(deferred, show), []bool{false}, kernel.Presented{Sequence: "01", Reference: reference}},
+	} {
+		s := newScene(t)
+		var asked []kernel.Presented
+		s.cfg.ExceptionFile = func(p kernel.Presented) bool { asked = append(asked, p); return false }
+		c.change(s)
+		o := s.run()
+		if o.Kind != kernel.Approved || len(asked) != len(c.paid) {
+			t.Fatalf("%s: %v %v, asked %d times", name, o.Kind, o.Reason, len(asked))
+		}
+		for i, p := range asked {
+			if p.Number.Reveal() != testPAN || p.Expiry.YYMM() != "3012" || p.Paid != c.paid[i] || p.Sequence != c.want.Sequence {
+				t.Errorf("%s: %+v", name, p)
+			}
+			if i == len(asked)-1 && p.Reference != c.want.Reference {
+				t.Errorf("%s: account %q", name, p.Reference)
+			}
+			if text := fmt.Sprintf("%v %+v", p, p); strings.Contains(text, testPAN) {
+				t.Errorf("%s: the number is printed", name)
+			}
+		}
+		if got := string(o.Discretionary.Get(emv.TagPAR)); got != c.want.Reference {
+			t.Errorf("%s: the reader is told of account %q", name, got)
+		}
+	}
+	if _, ok := kernel.Present(func(tlv.Tag) ([]byte, bool) { return nil, false }); ok {
+		t.Error("a card without a number is presented")
+	}
+	s := newScene(t)
+	s.cfg.ExceptionFile = func(p kernel.Presented) bool { return p.Reference == reference }
+	show(s)
+	if o := s.run(); o.Reason != kernel.ReasonExceptionFile || s.commands != 4 {
+		t.Errorf("%v after %d commands", o.Reason, s.commands)
 	}
 }
 

@@ -69,6 +69,9 @@ func NewEpochKey(epoch Epoch, key []byte) (EpochKey, error) {
 // Epoch is the key's number.
 func (k EpochKey) Epoch() Epoch { return k.epoch }
 
+// Reveal is a copy of the key itself, to be sealed for a device and for nothing else.
+func (k EpochKey) Reveal() []byte { return append([]byte(nil), k.key...) }
+
 // Credential is the ID of one card: account number, sequence number (two digits, or empty) and month of expiry. A replacement card has
 // another expiry or sequence number, so another ID.
 func (k EpochKey) Credential(n pan.Number, sequence string, e pan.Expiry) ID {

@@ -21,10 +21,12 @@ const (
 	positionBytes = 8 + sha256.Size + 4 + sha256.Size
 )
 
-// DenyFiles keeps a device's deny list over a loss of power. What it finds is verified like what comes over the line.
+// DenyFiles keeps a device's deny list, and the sealed keys of its epochs, over a loss of power. What it finds is verified like what comes over the line.
 type DenyFiles struct {
 	disk   Disk
 	deltas File
+	epoch  denylist.Epoch // of the list on the disk
+	listed bool           // there is one
 }
 
 var _ gate.Lists = (*DenyFiles)(nil)
@@ -56,6 +58,7 @@ func OpenDenyFiles(disk Disk, trust denylist.Trust) (*DenyFiles, *denylist.List,
 	if err != nil {
 		return f, nil, kept, fmt.Errorf("kept deny list: %w", err)
 	}
+	f.epoch, f.listed = list.Snapshot().Epoch(), true
 	f.deltas, err = replace(disk, deltasName, deltas, true)
 	return f, list, kept, err
 }
@@ -85,6 +88,7 @@ func (f *DenyFiles) KeepBase(image []byte, at denylist.Position) error {
 	if err := Replace(f.disk, baseName, image); err != nil {
 		return err
 	}
+	f.epoch, f.listed = at.Epoch, true
 	deltas, err := replace(f.disk, deltasName, nil, true)
 	if err != nil {
 		return err

@@ -102,6 +102,19 @@ func (l *Log) Append(record []byte) error {
 	return nil
 }
 
+// Full reports whether the next record may find no room, because what fills the log waits for a receipt.
+func (l *Log) Full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	total := int64(gate.MaxRecord)
+	for i := range l.segments {
+		if !l.removable(i) {
+			total += l.segments[i].size + segmentHeader
+		}
+	}
+	return total > l.options.Max
+}
+
 // fail is the end of this log until it is started again: after a failed sync nobody knows what is on the disk.
 func (l *Log) fail(what string, err error) error {
 	l.failed = fmt.Errorf("%s: %w: %w", what, ErrFailed, err)

@@ -307,8 +307,11 @@ func TestBounded(t *testing.T) {
 		t.Fatalf("full: %v", err)
 	}
 	full := d.log.Backlog()
-	if err := o.upload(d.log); err != nil {
-		t.Fatal(err)
+	if !d.log.Full() {
+		t.Error("a full log does not say so")
+	}
+	if err := o.upload(d.log); err != nil || d.log.Full() {
+		t.Fatal("full after the upload: ", err)
 	}
 	if d.mustStart(); d.found.Cut != 0 || full.Records == 0 {
 		t.Fatalf("%+v", d.found)

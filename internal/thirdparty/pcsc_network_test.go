@@ -279,4 +279,5 @@ func TestPCSC(t *testing.T) {
 	t.Run("contacts", d.contacts)
 	t.Run("network", d.network)
 	t.Run("gate", d.gate)
+	t.Run("gate command", d.gateCommand)
 }

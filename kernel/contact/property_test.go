@@ -15,7 +15,6 @@ import (
 	"tapnet/kernel"
 	"tapnet/kernel/contact"
 	"tapnet/money"
-	"tapnet/pan"
 )
 
 // rules is what every outcome keeps to, whatever the card did.
@@ -108,7 +107,7 @@ func drawTerminal(r *rapid.T, s *scene) {
 	s.tx.Amount = money.New(rapid.Int64Range(1, 3000).Draw(r, "amount"), money.CNY)
 	s.tx.Seed[0] = rapid.Byte().Draw(r, "seed")
 	if flag.Draw(r, "stop list") {
-		s.cfg.Terminal.ExceptionFile = func(pan.Number) bool { return true }
+		s.cfg.Terminal.ExceptionFile = func(kernel.Presented) bool { return true }
 	}
 	if s.tx.Purse = contact.PurseOperation(max(0, rapid.IntRange(-5, 5).Draw(r, "purse"))); s.tx.Purse == contact.PurseNone {
 		s.tx.OfflineOnly = flag.Draw(r, "offline")

@@ -5,6 +5,7 @@ import (
 
 	"tapnet/apdu"
 	"tapnet/emv"
+	"tapnet/kernel"
 	"tapnet/money"
 	"tapnet/tlv"
 )
@@ -19,9 +20,10 @@ func (m *Machine) manageRisk() Action {
 	if m.tx.ForceOnline {
 		m.tvr.Set(emv.TVRMerchantForcedOnline)
 	}
-	number, _ := m.pan()
-	if m.config.Terminal.ExceptionFile != nil && m.config.Terminal.ExceptionFile(number) {
-		m.tvr.Set(emv.TVRExceptionFile)
+	if file := m.config.Terminal.ExceptionFile; file != nil {
+		if card, ok := kernel.Present(m.records.Value); ok && file(card) {
+			m.tvr.Set(emv.TVRExceptionFile)
+		}
 	}
 	if !m.aip.Has(emv.AIPTerminalRisk) {
 		return m.analyse()

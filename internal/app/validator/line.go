@@ -13,10 +13,7 @@ import (
 
 	"tapnet/gate"
 	"tapnet/gate/denylist"
-	"tapnet/pan"
 )
-
-type panNumber = pan.Number
 
 // uploads is the log of the validator, whichever it is now.
 type uploads struct{ v *Validator }

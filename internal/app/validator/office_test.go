@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -37,7 +39,8 @@ type office struct {
 	news    []denylist.ID
 	skew    time.Duration
 	health  gate.Health
-	forge   bool // answers with a wrong key
+	keys    []denylist.EpochKey // of which a device gets those that it does not hold
+	forge   bool                // answers with a wrong key
 	server  *httptest.Server
 }
 
@@ -71,7 +74,7 @@ func newOffice(t testing.TB, c *clock.Manual) *office {
 }
 
 func (o *office) info() denylist.Info {
-	return denylist.Info{Epoch: 1, Sequence: o.at.Sequence, Created: o.clock.Now(), NotAfter: o.clock.Now().Add(time.Hour)}
+	return denylist.Info{Epoch: o.at.Epoch, Sequence: o.at.Sequence, Created: o.clock.Now(), NotAfter: o.clock.Now().Add(time.Hour)}
 }
 
 func (o *office) reply(answer func(*http.Request, []byte) (int, []byte)) http.HandlerFunc {
@@ -116,7 +119,43 @@ func (o *office) publish(changes ...denylist.Change) {
 		o.Fatal(err)
 	}
 	o.deltas = append(o.deltas, b...)
-	o.at = denylist.Position{Sequence: info.Sequence, Digest: d.Digest(), Epoch: 1}
+	o.at = denylist.Position{Sequence: info.Sequence, Digest: d.Digest(), Epoch: info.Epoch}
+}
+
+// offer gives a new epoch's key to whoever asks.
+func (o *office) offer(epoch denylist.Epoch) denylist.EpochKey {
+	o.Helper()
+	k, err := denylist.NewEpochKey(epoch, bytes.Repeat([]byte{byte(epoch), 7}, 16))
+	if err != nil {
+		o.Fatal(err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keys = append(o.keys, k)
+	return k
+}
+
+// inForce makes a list of an epoch with some entries. Its first delta follows the last of the former epoch, and is of no use to who has that.
+func (o *office) inForce(epoch denylist.Epoch, entries ...denylist.Entry) {
+	o.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	info := o.info()
+	info.Epoch, info.Sequence = epoch, info.Sequence+1
+	b, err := denylist.BuildDelta(nil, info, o.at.Digest, signer)
+	if err != nil {
+		o.Fatal(err)
+	}
+	d, err := denylist.OpenDelta(b, o.trust)
+	if err != nil {
+		o.Fatal(err)
+	}
+	o.at, o.deltas = denylist.Position{Sequence: info.Sequence, Digest: d.Digest(), Epoch: epoch}, b
+	image, err := denylist.BuildBase(entries, o.info(), o.at.Digest, signer)
+	if err != nil {
+		o.Fatal(err)
+	}
+	o.base = image
 }
 
 func (o *office) receipt() []byte {
@@ -161,6 +200,16 @@ func (o *office) report(_ *http.Request, body []byte) (int, []byte) {
 	}
 	o.health = h
 	a := gate.HealthAnswer{Device: device, Number: h.Number, Time: o.clock.Now().Add(o.skew), Approved: o.news}
+	for _, k := range o.keys {
+		if slices.Contains(h.Epochs, k.Epoch()) {
+			continue
+		}
+		s, err := gate.SealEpochKey(o.key, device, k, rand.NewChaCha8([32]byte{byte(k.Epoch())}))
+		if err != nil {
+			o.Error(err)
+		}
+		a.Keys = append(a.Keys, s)
+	}
 	o.news = nil
 	return 200, gate.EncodeHealthAnswer(o.key, a)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"tapnet/gate"
 	"tapnet/gate/denylist"
@@ -24,6 +25,7 @@ type Provision struct {
 	IDs     []byte         `json:"epoch_key"`
 	Signers [][]byte       `json:"list_signers,omitempty"` // Ed25519 public keys
 	After   uint64         `json:"after,omitempty"`        // the numbers up to here were used by the device that stood here before
+	Zone    string         `json:"zone,omitempty"`         // of the operator's day, as in the time zone database; empty: Shanghai
 }
 
 // String says whose it is.
@@ -72,6 +74,7 @@ func (p Provision) Save(disk taplog.Disk) error {
 		IDs     []byte         `json:"epoch_key"`
 		Signers [][]byte       `json:"list_signers,omitempty"`
 		After   uint64         `json:"after,omitempty"`
+		Zone    string         `json:"zone,omitempty"`
 	}(p), "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the provision of %s: %w", p.Device, err)
@@ -89,7 +92,11 @@ func (p Provision) Fill(o *Options, random io.Reader) error {
 		signers = append(signers, key)
 	}
 	trust, trustErr := denylist.NewTrust(signers...)
-	if err := errors.Join(chainErr, sealErr, idErr, trustErr); err != nil {
+	var zoneErr error
+	if p.Zone != "" {
+		o.Zone, zoneErr = time.LoadLocation(p.Zone)
+	}
+	if err := errors.Join(chainErr, sealErr, idErr, trustErr, zoneErr); err != nil {
 		return fmt.Errorf("provision of %s: %w", p.Device, err)
 	}
 	o.Gate.Device, o.Gate.ChainKey, o.Sealer, o.IDs, o.Courier.Trust, o.Log.After = p.Device, chain, seal, []gate.Identifier{ids}, trust, p.After

@@ -30,8 +30,12 @@ func riders() []Rider {
 		{"phone", glossary.Term{EN: "phone with a secure element", ZH: "手机（安全单元）"}, cardtest.Options{PAN: "629999770000003", Change: deferred}},
 		{"cloud", glossary.Term{EN: "phone without one: online only", ZH: "手机（云端，仅联机）"}, cardtest.Options{PAN: "629998770000004", Balance: -1}},
 		{"purse", glossary.Term{EN: "card with electronic cash", ZH: "电子现金卡"}, cardtest.Options{PAN: "629999770000005"}},
+		{"journey", glossary.Term{EN: "electronic cash with the operator's record of journeys", ZH: "带行程记录的电子现金卡（分段扣费）"},
+			cardtest.Options{PAN: journeyPrefix, Change: withJourneys(journeyPrefix, true)}},
 	}
 }
+
+const journeyPrefix = "629999770000006"
 
 // Riders lists the riders of the test world.
 func Riders() []Rider { return riders() }

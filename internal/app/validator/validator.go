@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"tapnet/emv/oda"
 	"tapnet/gate"
 	"tapnet/gate/denylist"
+	"tapnet/glossary"
 	"tapnet/internal/clock"
 	"tapnet/internal/taplog"
 	"tapnet/kernel"
@@ -39,7 +41,7 @@ type Options struct {
 	Gate    gate.Config
 	Courier gate.CourierConfig // device and key are the gate's
 	Log     taplog.Options     // the same
-	IDs     []gate.Identifier
+	IDs     []gate.Identifier  // the keys that the device was put into service with; later ones come over the line
 	Sealer  gate.Sealer
 	// Taps and Lists are where the tap log and the deny list are kept.
 	Taps, Lists taplog.Disk
@@ -53,7 +55,8 @@ type Options struct {
 	Cold      bool // recover every card's keys anew
 	Name      string
 
-	Line   Line // nil: none
+	Line   Line           // nil: none
+	Zone   *time.Location // of the operator's day, which dates on cards and the deny list are compared with; nil: Shanghai
 	Clock  clock.Clock
 	Random io.Reader
 }
@@ -68,11 +71,16 @@ type Validator struct {
 
 	tapping sync.Mutex // one rider at a time
 	gate    *gate.Gate
+	applied *[]gate.Identifier // the keys that the gate has
 	counter uint32
+	asking  gate.Read // direction and amount of this tap
+	torn    *torn
+	forbids gate.Reason // what the gate said of this card before it paid
 
 	line    sync.Mutex // the courier; a tap never waits for it, because a new base takes its time
 	courier *gate.Courier
 	files   *taplog.DenyFiles
+	keys    *keyring
 
 	log      atomic.Pointer[taplog.Log]
 	list     atomic.Pointer[denylist.List]
@@ -107,16 +115,28 @@ func Open(o Options) (*Validator, error) {
 	if o.Line == nil {
 		o.Line = noLine{}
 	}
+	if o.Zone == nil {
+		o.Zone = clock.Shanghai()
+	}
+	o.Purse = o.Purse || o.Segmented != nil
 	o.Gate.Purse = o.Gate.Purse || o.Purse
+	if o.Segmented != nil && o.Gate.Highest.IsZero() {
+		o.Gate.Highest = o.Gate.Amount
+	}
+	if o.Log.Keep == 0 { // as long as a rule of the gate looks back, so that it holds over a start too
+		o.Log.Keep = max(taplog.DefaultKeep, o.Gate.PassBack, o.Gate.VelocityWindow, o.Gate.FirstRideWait)
+	}
 	o.Log.Device, o.Log.Key, o.Courier.Device, o.Courier.Key = o.Gate.Device, o.Gate.ChainKey, o.Gate.Device, o.Gate.ChainKey
 	v := &Validator{options: o, random: &keeper{from: o.Random}}
-	if err := v.startLog(); err != nil {
-		return nil, err
-	}
 	files, list, kept, err := taplog.OpenDenyFiles(o.Lists, o.Courier.Trust)
 	v.files, v.refused = files, err // without a list the policy for old lists holds until the line brings one
 	v.list.Store(list)
-	v.options.Courier.Kept = kept
+	v.keys = &keyring{device: o.Gate.Device, key: o.Gate.ChainKey, first: o.IDs, files: files, list: v.epoch}
+	v.refused = errors.Join(v.refused, v.keys.open())
+	if err := v.startLog(); err != nil {
+		return nil, errors.Join(err, files.Close())
+	}
+	v.options.Courier.Kept, v.options.Courier.Keys = kept, v.keys
 	if v.courier, err = gate.NewCourier(v.options.Courier, uploads{v}, files, list, v.now()); err != nil {
 		return nil, err
 	}
@@ -129,11 +149,12 @@ func Open(o Options) (*Validator, error) {
 
 // startLog replays the log: at the start, and after it failed.
 func (v *Validator) startLog() error {
-	g, l, found, err := taplog.Start(v.options.Taps, v.options.Log, v.options.Gate, gate.Ports{IDs: v.options.IDs, Sealer: v.options.Sealer}, v.now())
+	ids := v.keys.held.Load()
+	g, l, found, err := taplog.Start(v.options.Taps, v.options.Log, v.options.Gate, gate.Ports{IDs: *ids, Sealer: v.options.Sealer}, v.now())
 	if err != nil {
 		return err
 	}
-	v.gate, v.found = g, found
+	v.gate, v.applied, v.found = g, ids, found
 	v.log.Store(l)
 	v.last.Store(g.Head().Sequence)
 	return nil
@@ -141,13 +162,13 @@ func (v *Validator) startLog() error {
 
 // now is the back office's time in the operator's zone, as far as the line has told it.
 func (v *Validator) now() time.Time {
-	return v.options.Clock.Now().In(clock.Shanghai()).Add(time.Duration(v.offset.Load()))
+	return v.options.Clock.Now().In(v.options.Zone).Add(time.Duration(v.offset.Load()))
 }
 
-// Started is what the start found in the log; Refused is why the kept deny list was not taken, nil when it was.
+// Started is what the start found in the log.
 func (v *Validator) Started() taplog.Started { return v.found }
 
-// Refused is why the kept deny list was not taken, nil when it was.
+// Refused is why the kept deny list or a kept key was not taken, nil when all were.
 func (v *Validator) Refused() error { return v.refused }
 
 // Snapshot is the deny list now, nil when there is none.
@@ -157,6 +178,18 @@ func (v *Validator) Snapshot() *denylist.Snapshot {
 	}
 	return nil
 }
+
+// epoch is that of the deny list in use, false when there is none.
+func (v *Validator) epoch() (denylist.Epoch, bool) {
+	s := v.Snapshot()
+	if s == nil {
+		return 0, false
+	}
+	return s.Epoch(), true
+}
+
+// Epochs are those whose keys the device holds.
+func (v *Validator) Epochs() []denylist.Epoch { return v.keys.Epochs() }
 
 func (v *Validator) terminalConfig() terminal.Config {
 	var ttq emv.TTQ
@@ -195,22 +228,43 @@ func (v *Validator) terminalConfig() terminal.Config {
 // unattended is the terminal type of a gate: unattended, offline with online capability, of a merchant [EMV B4].
 const unattended = 0x25
 
-// stopped is asked before a card pays out of its purse: afterwards it would be too late to refuse.
-func (v *Validator) stopped(number panNumber) bool {
-	if !v.options.Purse {
-		return false // the gate itself looks, with the whole credential
-	}
-	s := v.Snapshot()
-	if s == nil {
+// stopped is asked before a card pays out of its purse: afterwards it would be too late to refuse. Any other card the gate itself looks up, and one that has
+// paid too, so that it gets its money back; who is inside pays and gets out.
+func (v *Validator) stopped(card kernel.Presented) bool {
+	if !v.options.Purse || card.Paid {
 		return false
 	}
-	for _, ids := range v.options.IDs {
+	s := v.Snapshot()
+	if v.forbids = v.gate.Forbids(card.Number, v.asking, s, v.now()); v.forbids != 0 {
+		return true
+	}
+	if leaving := v.asking.Direction == gate.Out && !v.options.Gate.ShutIn; leaving || s == nil {
+		return false
+	}
+	for _, ids := range v.keys.identifiers() {
 		if ids.Epoch() == s.Epoch() {
-			_, listed := s.Lookup(ids.Token(number).Hash(), denylist.DayOf(v.options.Clock.Now().In(clock.Shanghai())))
-			return listed
+			day := denylist.DayOf(v.now())
+			on := func(id denylist.ID) bool {
+				_, listed := s.Lookup(id.Hash(), day)
+				return listed
+			}
+			return on(ids.Credential(card.Number, card.Sequence, card.Expiry)) || on(ids.Token(card.Number)) || card.Reference != "" && on(ids.PAR(card.Reference))
 		}
 	}
 	return false
+}
+
+// mayPay: no card is asked to pay while its payment could not be kept.
+func (v *Validator) mayPay() error {
+	switch {
+	case !v.options.Purse:
+		return nil
+	case v.log.Load().Full():
+		return fmt.Errorf("tap: %w: %w", gate.ErrLog, taplog.ErrFull)
+	case v.gate.Failed():
+		return v.restart()
+	}
+	return nil
 }
 
 // Result is what became of one tap.
@@ -233,13 +287,20 @@ func (v *Validator) Tap(ctx context.Context, reader apdu.Transceiver, tap gate.R
 		amount = v.options.Gate.Amount
 	}
 	v.counter++
+	v.asking, v.forbids = gate.Read{Direction: tap.Direction}, 0
+	if err := v.mayPay(); err != nil {
+		return Result{}, err
+	}
 	began := v.options.Clock.Now()
-	read, amount, err := v.read(ctx, reader, terminal.Request{
+	read, taken, err := v.read(ctx, reader, terminal.Request{
 		Amount: amount, Other: money.New(0, amount.Currency()), Now: now, Counter: v.counter % maxCounter, OfflineOnly: v.options.Purse}, tap.Direction)
 	if err != nil {
 		return Result{}, fmt.Errorf("read the card: %w", err)
 	}
-	tap.Outcome, tap.Random, tap.Amount = read.Outcome, v.random.last, amount
+	tap.Outcome, tap.Random, tap.Amount, tap.Refused = read.Outcome, v.random.last, taken.amount, cmp.Or(v.forbids, taken.refused)
+	if tap.Refused != 0 {
+		read.Outcome.Detail = glossary.Term{} // the kernel's is what it was made to believe
+	}
 	result := Result{Outcome: read.Outcome, Torn: read.Torn != nil, Reading: v.options.Clock.Now().Sub(began)}
 	began = v.options.Clock.Now()
 	result.Decision, err = v.decide(tap, now)
@@ -263,10 +324,17 @@ const maxCounter = 100_000_000
 
 // decide asks the gate, and replays its log when that failed before.
 func (v *Validator) decide(tap gate.Read, now time.Time) (gate.Decision, error) {
+	snapshot := v.Snapshot() // before the keys: its key was here before it
+	if ids := v.keys.held.Load(); ids != v.applied {
+		if err := v.gate.Identifiers(*ids); err != nil {
+			return gate.Decision{}, err
+		}
+		v.applied = ids
+	}
 	for _, id := range v.approvals() {
 		v.gate.Approved(id)
 	}
-	d, err := v.gate.Tap(tap, v.Snapshot(), now)
+	d, err := v.gate.Tap(tap, snapshot, now)
 	if err == nil || !errors.Is(err, gate.ErrLog) || errors.Is(err, taplog.ErrFull) {
 		return d, err
 	}

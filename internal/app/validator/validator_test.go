@@ -8,11 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"tapnet/apdu"
 	"tapnet/card"
 	"tapnet/card/cardtest"
 	"tapnet/emv"
-	"tapnet/emv/cryptogram"
 	"tapnet/gate"
 	"tapnet/gate/denylist"
 	"tapnet/internal/clock"
@@ -171,9 +169,9 @@ func TestDay(t *testing.T) {
 // TestPurse: the card pays at the gate, and nothing is authorised later.
 func TestPurse(t *testing.T) {
 	l := newLane(t, func(o *Options) { o.Purse = true })
-	c, issued := cardtest.New(t, cardtest.Options{Balance: 2000})
+	c, issued := cardtest.New(t, cardtest.Options{Balance: 2800})
 	r := l.ride(c, gate.In, gate.OK)
-	if !r.Record.Flags.Has(gate.FlagPurse) || c.State().Applications[0].Purses[0].Balance != 1300 || len(r.Record.Sealed) == 0 {
+	if !r.Record.Flags.Has(gate.FlagPurse) || c.State().Applications[0].Purses[0].Balance != 2100 || len(r.Record.Sealed) == 0 {
 		t.Fatalf("%+v, %d left", r.Record, c.State().Applications[0].Purses[0].Balance)
 	}
 	l.ride(c, gate.In, gate.OK) // and pays for somebody else
@@ -184,81 +182,13 @@ func TestPurse(t *testing.T) {
 	l.office.publish(denylist.Add(entry))
 	l.exchange(time.Minute)
 	before := c.State().Applications[0].Purses[0].Balance
-	if r := l.ride(c, gate.In, gate.CardDeclined); r.Open || c.State().Applications[0].Purses[0].Balance != before {
+	if r := l.ride(c, gate.In, gate.DeniedBlocked); r.Open || c.State().Applications[0].Purses[0].Balance != before {
 		t.Errorf("a stopped card paid: %d of %d left", c.State().Applications[0].Purses[0].Balance, before)
 	}
 	poor, _ := cardtest.New(t, cardtest.Options{Balance: 600, PAN: "629999100000002"})
 	if l.ride(poor, gate.In, gate.CardDeclined).Open {
 		t.Error("a purse without the fare opens")
 	}
-}
-
-// TestSegmented: a journey is paid at its end, out of a purse with the operator's record; a purse without it pays at the entry.
-func TestSegmented(t *testing.T) {
-	key := func(fill byte) cryptogram.Key {
-		k, err := cryptogram.NewKey(bytes.Repeat([]byte{fill}, 16))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	opening, record := key(1), key(2)
-	_, issued := cardtest.New(t, cardtest.Options{Balance: 2000, Change: func(image *card.Image) {
-		a := &image.Applications[0]
-		a.PDOL = append(a.PDOL, emv.DOLEntry{Tag: emv.TagCAPPIndicator, Len: 1})
-		a.Extended, a.Files = emv.ExtendedIndicator{1}, []card.ExtendedFile{{SFI: 21}}
-		a.Objects.Set(emv.TagSegmentLimit, make([]byte, 6))
-	}})
-	c, err := card.New(&issued.Image, card.NewSoftCrypto(issued.Suite, issued.CardKeys, issued.Key).WithFileKey(21, opening), nil, rand.NewChaCha8([32]byte{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLane(t, func(o *Options) {
-		o.Purse, o.Gate.Highest = true, money.New(2000, money.CNY)
-		o.Segmented = &Segmented{Keys: recordKey{issued.Suite, record}, SFI: 21, ID: [2]byte{'T', '1'},
-			Enter: func(b []byte) ([]byte, bool) { return []byte("T1 in 12"), string(b) == "T1 out" },
-			Leave: func(b []byte) (money.Amount, []byte, bool) {
-				return money.New(500, money.CNY), []byte("T1 out"), string(b) == "T1 in 12"
-			}}
-	})
-	wrapped := issued.Suite.WrapKey(opening, record)
-	data := append(wrapped[:], "T1 out"...)
-	mac := issued.Suite.Cryptogram(opening, append([]byte{4, apdu.InsAppendRecord, 0, 21 << 3, byte(len(data) + 4)}, data...))
-	field := card.NewField(c)
-	for _, command := range []apdu.Command{apdu.Select(emv.AIDDebit.Bytes()), {CLA: 4, INS: apdu.InsAppendRecord, P2: 21 << 3, Data: append(data, mac[:4]...)}} {
-		if response, err := field.Transceive(t.Context(), command.Bytes()); err != nil || response[len(response)-2] != 0x90 {
-			t.Fatalf("%X, %v", response, err)
-		}
-	}
-	left := func(c *card.Card) int64 { return c.State().Applications[0].Purses[0].Balance }
-	if r := l.ride(c, gate.In, gate.OK); left(c) != 1999 || r.Record.Amount != 1 {
-		t.Errorf("entry: %d left, %+v", left(c), r.Record)
-	}
-	if r := l.ride(c, gate.In, gate.NotReadable); r.Open || left(c) != 1999 {
-		t.Errorf("a second entry: %d left", left(c))
-	}
-	if r := l.ride(c, gate.Out, gate.OK); left(c) != 1500 || r.Record.Amount != 499 || !r.Record.Flags.Has(gate.FlagPurse) {
-		t.Errorf("exit: %d left, %+v", left(c), r.Record)
-	}
-	plain, _ := cardtest.New(t, cardtest.Options{Balance: 2000, PAN: "629999100000009"})
-	l.ride(plain, gate.Ride, gate.OK)
-	if left(plain) != 1300 {
-		t.Errorf("flat fare: %d left", left(plain))
-	}
-}
-
-type recordKey struct {
-	suite cryptogram.Suite
-	key   cryptogram.Key
-}
-
-func (k recordKey) RecordMAC(_ []byte, atc uint16, message []byte) (mac [4]byte, err error) {
-	input := bytes.Clone(message)
-	input[6] ^= byte(atc >> 8)
-	input[7] ^= byte(atc)
-	all := k.suite.Cryptogram(k.key, input)
-	copy(mac[:], all[:])
-	return mac, nil
 }
 
 // TestClaim: a first ride that waits for a grant is granted once, at whichever gate, and never without a line.
@@ -278,6 +208,26 @@ func TestClaim(t *testing.T) {
 	if r := l.ride(c, gate.In, gate.FirstRideOpen); r.Open {
 		t.Error("granted by nobody")
 	}
+}
+
+// TestLongMemory: a rule that looks back for a day holds over a new start, after what it looks at was uploaded.
+func TestLongMemory(t *testing.T) {
+	l := newLane(t, func(o *Options) { o.Gate.PassBack, o.Log.Segment = 24*time.Hour, 4<<10 })
+	c, _ := transit(t, false)
+	other, _ := transit(t, true)
+	l.ride(c, gate.Ride, gate.OK)
+	for range 3 {
+		l.clock.Advance(7 * time.Hour)
+		l.exchange(2 * time.Minute)
+		for range 6 {
+			l.ride(other, gate.Inspect, gate.OK)
+			l.ride(other, gate.Inspect, gate.OK)
+		}
+	}
+	l.open()
+	l.ride(c, gate.Ride, gate.PassBack)
+	l.clock.Advance(3 * time.Hour)
+	l.ride(c, gate.Ride, gate.OK)
 }
 
 // TestForgedReceipts remove nothing, and the device says that it got them.
