@@ -111,8 +111,9 @@ func newTransitCity() (*transitCity, error) {
 	profile, _ := transit.ProfileNamed("aggregate")
 	profile.Verify = transit.VerifyNothing
 	c.deps = transit.Deps{
-		Terminal: "M0000001", Merchant: "301000041110001", Acquirer: "30010000", Vault: c.vault, SealKey: transitSealKey, Opener: cardBox{c.vault}, IDs: c.ids,
-		Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)), Devices: map[string]gate.ChainKey{}, Stations: map[uint32]transit.Place{},
+		Terminal: "M0000001", Merchant: "301000041110001", Acquirer: "30010000", Vault: c.vault, SealKey: transitSealKey, Opener: cardBox{c.vault},
+		Keys: transit.OneKey(c.ids), Epoch: c.ids.Epoch(), Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)),
+		Devices: map[string]gate.ChainKey{}, Stations: map[uint32]transit.Place{},
 		Book: book, Calendar: fares.Calendar{Zone: transitZone, DayStart: 4 * time.Hour}, Currency: money.CNY, Profile: profile,
 	}
 	for i := range transitDevices {

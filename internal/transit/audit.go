@@ -109,6 +109,28 @@ func (s *state) auditTaps() error {
 	return nil
 }
 
+// putNames gives the names that count.
+func (s *state) putNames(n *names, put func(...any)) {
+	for _, a := range s.counting(n) {
+		put(uint32(a.epoch), a.id)
+	}
+}
+
+// planned is when a debt is asked for again, by the rows. Any other bill is asked for as soon as it can be, which no row says.
+func (b *bill) planned() int64 {
+	if b.state != Owed {
+		return 0
+	}
+	return int64(b.next)
+}
+
+// putFreed gives the credentials that were stopped as copies and released.
+func (s *state) putFreed(put func(...any)) {
+	for _, n := range slices.Sorted(maps.Keys(s.freed)) {
+		put(n, s.freed[n])
+	}
+}
+
 // Digest is a hash over everything that the journal decided: two replays of one journal have the same.
 func (o *Office) Digest() [32]byte {
 	s := o.state
@@ -131,22 +153,25 @@ func (o *Office) Digest() [32]byte {
 		}
 	}
 	for _, c := range s.credentials[1:] {
-		put(c.id, c.account, c.atc, int64(c.approved), c.verifying, c.refused, uint8(c.stop), int64(c.owing), c.credit, c.material.sequence, c.material.used)
+		s.putNames(&c.names, put)
+		put(c.twin, c.outside)
+		put(c.account, c.atc, int64(c.approved), c.verifying, c.refused, uint8(c.stop), int64(c.owing), c.credit, c.material.sequence, c.material.used)
 		for _, seq := range c.bills {
 			b := s.bills[seq]
-			put(b.seq, uint8(b.state), b.minor, b.refunded, b.returning, b.tries, int64(b.next))
+			put(b.seq, uint8(b.state), b.minor, b.refunded, b.returning, b.tries, b.planned())
 			if b.paid != nil {
 				put(b.paid.rrn)
 			}
 		}
 	}
 	for _, a := range s.accounts[1:] {
-		put(a.number, a.merged, a.par, a.category)
+		put(a.number, a.merged, a.par, a.category, int64(a.restricted), int64(a.forgiven))
 		for _, year := range slices.Sorted(maps.Keys(a.earlier)) {
 			put(int64(year), int64(a.earlier[year].Incomplete), int64(a.earlier[year].Completed))
 		}
+		a.putPaid(put)
 		for i := range a.taps {
-			put(a.taps[i].device, a.taps[i].sequence, uint8(a.taps[i].state))
+			put(a.taps[i].device, a.taps[i].sequence, uint8(a.taps[i].state), a.taps[i].clock)
 		}
 		for _, b := range a.booked {
 			put(b.tap.device, b.tap.sequence, b.minor, int32(b.day))
@@ -164,6 +189,16 @@ func (o *Office) Digest() [32]byte {
 		b := s.book.Balance(a.number)
 		put(b.DebitsPosted, b.CreditsPosted, s.book.Last(a.number))
 	}
+	for _, m := range s.marks[1:] {
+		s.putNames(&m.names, put)
+		put(uint8(m.entry.kind), uint8(m.entry.reason), uint16(m.entry.until), m.of, m.page)
+	}
+	for _, subject := range slices.Sorted(maps.Keys(s.list.told)) {
+		l := s.list.told[subject]
+		put(subject, uint8(l.kind), uint8(l.reason), uint16(l.until))
+	}
+	s.putFreed(put)
+	put(uint32(s.keys.now), uint32(s.keys.next), uint32(s.keys.former), int64(s.forced), s.begun, s.pages)
 	put(s.list.digest, s.list.sequence, int32(s.closed), s.stan, s.batch)
 	return [32]byte(h.Sum(nil))
 }

@@ -1,24 +1,62 @@
 package transit
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"tapnet/internal/journal"
 	"tapnet/internal/transit/fares"
 )
 
-// charge makes the bills of a plan: one for each credential, for what its lines add up to. What a rider is owed goes back on earlier bills.
+// charge makes the bills of a plan: one for each credential, for what its lines add up to, or more when that is above what one request may ask for. What a
+// rider is owed goes back on earlier bills.
 func (o *Office) charge(now time.Time, a *account, p *plan, through fares.Date, why Reason, step *journal.Step) {
 	for from := 0; from < len(p.lines); {
 		to := from + 1
 		for to < len(p.lines) && p.lines[to].credential == p.lines[from].credential && to-from < linesPerBill {
 			to++
 		}
-		o.chargeLines(now, p.lines[from:to], through, why, step)
+		for _, part := range split(p.lines[from:to], o.deps.Profile.BillMinor) {
+			o.chargeLines(now, part, through, why, step)
+		}
 		from = to
 	}
 	a.waiting = p.waiting
+}
+
+// split cuts the lines of a credential so that no part comes to more than most, 0 for as much as they come to. A journey that alone is dearer has a line in
+// each of its parts.
+func split(lines []line, most int64) (parts [][]line) {
+	if most <= 0 || total(lines) <= most {
+		return [][]line{lines}
+	}
+	// What goes back comes first: no part is below zero then.
+	lines = slices.Clone(lines)
+	slices.SortStableFunc(lines, func(x, y line) int { return cmp.Compare(min(x.minor, 0), min(y.minor, 0)) })
+	var part []line
+	var sum int64
+	end := func() {
+		parts, part, sum = append(parts, part), nil, 0
+	}
+	for _, l := range lines {
+		if sum > 0 && sum+l.minor > most {
+			end()
+		}
+		for sum+l.minor > most {
+			piece := l
+			piece.minor = most - sum
+			l.minor -= piece.minor
+			part = append(part, piece)
+			end()
+		}
+		part, sum = append(part, l), sum+l.minor
+	}
+	if len(part) > 0 {
+		end()
+	}
+	return parts
 }
 
 // linesPerBill keeps a row within its bounds.
@@ -128,16 +166,25 @@ func (s *state) takeBill(c *credential, b *bill) {
 	}
 }
 
-// forget drops taps and lines that can no longer change anything, and keeps what their years count.
-func (s *state) forget(a *account, through fares.Date) {
-	before := frozen(through) - contextDays
-	keep := a.taps[:0]
-	for _, t := range a.taps {
-		if s.deps.Book.ServiceDate(t.instant()) >= before || !t.state.Final() {
+// forgetTaps drops taps of days before one. What its chip's counter says of a clock that was wrong goes for it here as well.
+func (s *state) forgetTaps(a *account, before fares.Date) {
+	old := func(t time.Time) bool { return s.deps.Book.ServiceDate(t) < before }
+	if !slices.ContainsFunc(a.taps, func(t tap) bool { return t.state.Final() && old(t.instant()) }) {
+		return
+	}
+	times, keep := s.times(a), a.taps[:0]
+	for i, t := range a.taps {
+		if !t.state.Final() || !old(a.when(times, i)) {
 			keep = append(keep, t)
 		}
 	}
 	a.taps = keep
+}
+
+// forget drops taps and lines that can no longer change anything, and keeps what their years count.
+func (s *state) forget(a *account, through fares.Date) {
+	before := frozen(through) - contextDays
+	s.forgetTaps(a, before)
 	lines := a.booked[:0]
 	for _, b := range a.booked {
 		if b.day < before {

@@ -89,7 +89,7 @@ func (o *Office) closeSome(now time.Time, step *journal.Step) {
 			group = append(group, a)
 		}
 	}
-	plans := make([]plan, len(group))
+	plans, year := make([]plan, len(group)), o.deps.Book.ServiceDate(c.asOf).Year()
 	var workers sync.WaitGroup
 	each := runtime.GOMAXPROCS(0)
 	for w := range each {
@@ -106,13 +106,19 @@ func (o *Office) closeSome(now time.Time, step *journal.Step) {
 			continue // a rider with impossible taps is the operator's to look at, and holds nobody else up
 		}
 		o.charge(now, a, &plans[i], c.day, ReasonClose, step)
+		o.restrict(now, a, &plans[i], year, step)
+		for _, n := range a.credentials {
+			o.judge(now, s.credentials[n], step)
+		}
 	}
 	if c.next < len(s.accounts) {
 		step.Emit(journal.Effect{Timer: closeTimer, After: atOnce})
 		return
 	}
+	o.freeAll(now, year, step)
 	o.append(step, now, journal.Row{Kind: journal.DayClosed, BusinessDate: dateNumber(c.day), Reason: dayEnds, Linked: c.seq})
 	o.saveSoon = true
+	o.forgetInTime(now, step)
 	if o.deps.Profile.Verify == VerifyMaximum {
 		for _, credential := range s.credentials[1:] {
 			o.release(now, credential, step)
@@ -152,9 +158,9 @@ func (o *Office) early(now time.Time, a *account, step *journal.Step) {
 	if profile.Present != EachJourney && !limit {
 		return
 	}
-	last := a.taps[0].at
+	last := a.taps[0].at()
 	for i := range a.taps {
-		last = max(last, a.taps[i].at)
+		last = max(last, a.taps[i].at())
 	}
 	asOf := time.UnixMilli(last).UTC()
 	through := o.deps.Book.ServiceDate(asOf)

@@ -1,9 +1,11 @@
 package transit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tapnet/emv"
@@ -27,9 +29,12 @@ type (
 		Account int64
 		Bill    uint64
 	}
-	// Retry asks for a debt again now.
-	Retry struct{ Bill uint64 }
-	// RefundBill gives a part of a paid bill back.
+	// Retry asks for a debt again now. A rider may do so some times an hour: each is a request to the bank.
+	Retry struct {
+		Bill  uint64
+		Rider bool
+	}
+	// RefundBill gives a part of a paid bill back, or takes it off one that is not paid; Minor 0 is all of it.
 	RefundBill struct {
 		Bill  uint64
 		Minor int64
@@ -60,6 +65,8 @@ type Done struct {
 var (
 	ErrUnknown = errors.New("nothing is known by this number")
 	ErrRefused = errors.New("this cannot be done now")
+	// ErrTooOften is wrapped when a bound of the profile on what riders may ask for is reached.
+	ErrTooOften = errors.New("this was asked for too often")
 )
 
 // change is what a CardChanged row says besides its columns.
@@ -73,7 +80,12 @@ type change struct {
 	Token    []byte         `json:"t,omitempty"`
 	PAR      *denylist.ID   `json:"r,omitempty"`
 	ID       *denylist.ID   `json:"i,omitempty"`
-	Epoch    denylist.Epoch `json:"e,omitempty"`
+	Epoch    denylist.Epoch `json:"e,omitempty"` // of PAR or ID; 0: the first
+	Other    *denylist.ID   `json:"o,omitempty"` // PAR under the other key in use
+	Beside   denylist.Epoch `json:"f,omitempty"` // its epoch
+	Sealed   []byte         `json:"v,omitempty"` // the reference
+	Year     int            `json:"y,omitempty"` // of a restriction
+	Bill     uint64         `json:"b,omitempty"` // that is asked for again
 }
 
 // maxName bounds names from outside.
@@ -119,11 +131,15 @@ func (o *Office) desk(now time.Time, command any, step *journal.Step) {
 }
 
 func (o *Office) changed(now time.Time, credential int64, why Reason, c change, step *journal.Step) {
-	note, err := json.Marshal(c)
+	o.append(step, now, journal.Row{Kind: journal.CardChanged, Card: credential, Reason: uint16(why), Note: c.text()})
+}
+
+func (c *change) text() []byte {
+	text, err := json.Marshal(c)
 	if err != nil {
 		panic("transit: a change cannot be written: " + err.Error())
 	}
-	o.append(step, now, journal.Row{Kind: journal.CardChanged, Card: credential, Reason: uint16(why), Note: note})
+	return text
 }
 
 func (o *Office) correct(now time.Time, c Correct, step *journal.Step) error {
@@ -135,15 +151,32 @@ func (o *Office) correct(now time.Time, c Correct, step *journal.Step) error {
 		return fmt.Errorf("a place has 1 to %d bytes: %w", maxName, ErrRefused)
 	}
 	device, known := o.state.deviceBy[c.Journey.Device]
-	found := false
-	for i := range a.taps {
-		found = found || known && a.taps[i].device == device && a.taps[i].sequence == c.Journey.Sequence && !a.taps[i].state.Final()
-	}
-	if !found {
+	at := slices.IndexFunc(a.taps, func(t tap) bool {
+		return known && t.device == device && t.sequence == c.Journey.Sequence && !t.state.Final()
+	})
+	if at < 0 {
 		return fmt.Errorf("no journey of this rider waits for a tap under this name: %w", ErrRefused)
+	}
+	if !o.deps.Book.Reaches(o.state.fareTap(&a.taps[at]), c.Place) {
+		return fmt.Errorf("the tariff has no fare between this journey's tap and %q: %w", c.Place, ErrRefused)
+	}
+	if most := o.deps.Profile.Corrections; most > 0 && o.stated(now, a, c.Journey) >= most {
+		return fmt.Errorf("missing taps of %d journeys were stated this year, the most there may be: %w", most, ErrTooOften)
 	}
 	o.changed(now, int64(a.credentials[0]), ReasonStatement, change{Device: c.Journey.Device, Sequence: c.Journey.Sequence, Place: c.Place}, step)
 	return nil
+}
+
+// stated is for how many other journeys a rider has said this year where a tap was.
+func (o *Office) stated(now time.Time, a *account, but fares.TapID) int {
+	zone := o.deps.Calendar.Zone
+	journeys := map[fares.TapID]bool{}
+	for i := range a.corrections {
+		if c := &a.corrections[i]; c.Journey != but && c.Made.In(zone).Year() == now.In(zone).Year() {
+			journeys[c.Journey] = true
+		}
+	}
+	return len(journeys)
 }
 
 func (o *Office) settle(now time.Time, c Settle, step *journal.Step) (done Done, err error) {
@@ -177,7 +210,7 @@ func (o *Office) settle(now time.Time, c Settle, step *journal.Step) (done Done,
 	if done.Minor == 0 {
 		return done, fmt.Errorf("nothing is owed: %w", ErrRefused)
 	}
-	o.publish(now, false, step)
+	o.publish(now, false, allDeltas, step)
 	return done, nil
 }
 
@@ -197,8 +230,39 @@ func (o *Office) retry(now time.Time, c Retry, step *journal.Step) error {
 	if b.state != Owed && b.state != Due {
 		return fmt.Errorf("the bill is %q: %w", b.state, ErrRefused)
 	}
+	if c.Rider {
+		if err := o.asksAgain(now, o.state.credentials[b.credential].account); err != nil {
+			return err
+		}
+	}
+	o.changed(now, int64(b.credential), againBy(c.Rider), change{Bill: b.seq}, step)
 	o.state.agenda.put(b, now)
 	o.pump(now, step)
+	return nil
+}
+
+// asksAgain counts a rider's own attempts within the hour. A restart forgets them: they spare the bank requests, and decide nothing.
+func (o *Office) asksAgain(now time.Time, account int32) error {
+	most := o.deps.Profile.RiderRetries
+	if most == 0 {
+		return nil
+	}
+	since := stampOf(now.Add(-time.Hour))
+	for n, asked := range o.riders {
+		if asked = slices.DeleteFunc(asked, func(at stamp) bool { return at <= since }); len(asked) == 0 {
+			delete(o.riders, n)
+		} else {
+			o.riders[n] = asked
+		}
+	}
+	if asked := o.riders[account]; len(asked) >= most {
+		again := asked[0].Time().Add(time.Hour).In(o.deps.Calendar.Zone)
+		return fmt.Errorf("asked for %d times within an hour, again from %s: %w", most, again.Format(time.TimeOnly), ErrTooOften)
+	}
+	if o.riders == nil {
+		o.riders = map[int32][]stamp{}
+	}
+	o.riders[account] = append(o.riders[account], stampOf(now))
 	return nil
 }
 
@@ -211,8 +275,12 @@ func (o *Office) refundBill(now time.Time, c RefundBill, step *journal.Step) (Do
 	if minor == 0 {
 		minor = b.minor - b.refunded
 	}
-	if b.state != Paid || minor <= 0 || minor > b.minor-b.refunded {
+	lowers := b.state == Due || b.state == Owed || b.state == Stopped
+	if b.state != Paid && !lowers || minor <= 0 || minor > b.minor-b.refunded {
 		return Done{}, fmt.Errorf("the bill is %q, %d of %d can go back: %w", b.state, b.minor-b.refunded, b.minor, ErrRefused)
+	}
+	if within := o.deps.Profile.RefundWithin; within > 0 && !lowers && now.Sub(o.deps.closingInstant(b.day)) > within {
+		return Done{}, fmt.Errorf("the bill is of %s, and can go back for %d days: %w", b.day, int(within/day), ErrRefused)
 	}
 	credential := o.state.credentials[b.credential]
 	// The operator's grace is booked like a lower fare, so that riders, fares and refunds go on adding up.
@@ -220,6 +288,13 @@ func (o *Office) refundBill(now time.Time, c RefundBill, step *journal.Step) (Do
 		Kind: journal.Charged, Card: int64(credential.number), Amount: minor, Currency: currencyNumber(&o.deps), Reason: uint16(ReasonOperator),
 		Debit: AccountFares, Credit: AccountRiders, BusinessDate: dateNumber(b.day),
 	})
+	if lowers { // [REF 2.5]
+		o.append(step, now, journal.Row{
+			Kind: journal.Adjusted, Linked: b.seq, Card: int64(b.credential), Amount: minor, Currency: currencyNumber(&o.deps), Reason: uint16(ReasonOperator),
+		})
+		o.publish(now, false, allDeltas, step)
+		return Done{Minor: minor}, nil
+	}
 	if !o.refund(now, b, minor, false, step) {
 		return Done{Minor: minor}, nil // it stays owed to the rider and goes out later
 	}
@@ -256,6 +331,9 @@ func (o *Office) enrol(now time.Time, c Enrol, step *journal.Step) error {
 	if len(c.Category) > maxName {
 		return fmt.Errorf("a category has at most %d bytes: %w", maxName, ErrRefused)
 	}
+	if !o.deps.Book.Knows(c.Category) {
+		return fmt.Errorf("no tariff has a category %q: %w", c.Category, ErrRefused)
+	}
 	if c.Token != [32]byte{} {
 		o.changed(now, int64(a.credentials[0]), ReasonToken, change{Token: c.Token[:]}, step)
 	}
@@ -271,11 +349,29 @@ func (o *Office) linkAnswer(now time.Time, c *credential, p *unionpay.Payment, s
 	if len(reference) == 0 {
 		return
 	}
-	id := o.deps.IDs.PAR(string(reference))
-	if a := o.state.accounts[c.account]; a.par == id {
+	s := o.state
+	var called []alias
+	for _, k := range o.identifiers(s.keys.all()) {
+		called = append(called, alias{k.PAR(string(reference)), k.Epoch()})
+	}
+	if len(called) == 0 {
+		return // the security module cannot tell now: the next answer will
+	}
+	m := s.markOf(called)
+	a := s.accounts[c.account]
+	if m == nil && a.par != 0 || m != nil && m.page != 0 && s.accountOf(int64(m.of)) == a {
 		return
 	}
-	o.changed(now, int64(c.number), ReasonPAR, change{PAR: &id}, step)
+	note := change{PAR: &called[0].id, Epoch: called[0].epoch}
+	if len(called) > 1 {
+		note.Other, note.Beside = &called[1].id, called[1].epoch
+	}
+	r := journal.Row{Kind: journal.CardChanged, Card: int64(c.number), Reason: uint16(ReasonPAR)}
+	if sealed, err := o.sealValue(Outside{Kind: denylist.PAR, Reference: string(reference)}); err == nil {
+		note.Sealed, r.Key = sealed, fmt.Sprintf(pageKeyFormat, s.pages+1)
+	}
+	r.Note = note.text()
+	o.append(step, now, r)
 }
 
 // applyChange follows a word about a credential or its account.
@@ -285,7 +381,7 @@ func (s *state) applyChange(r *journal.Row) error {
 		return fmt.Errorf("row %d: %w", r.Seq, err)
 	}
 	if Reason(r.Reason) == ReasonClaim && note.ID != nil {
-		c := s.credentialOf(*note.ID, note.Epoch)
+		c := s.credentialOf(alias{*note.ID, cmp.Or(note.Epoch, s.deps.Epoch)}, nil)
 		c.claimed = stampOf(r.At)
 		s.claims[c.number] = true
 		return nil
@@ -300,11 +396,21 @@ func (s *state) applyChange(r *journal.Row) error {
 		if note.PAR == nil {
 			return fmt.Errorf("row %d: no reference", r.Seq)
 		}
-		s.link(c, *note.PAR)
+		called := []alias{{*note.PAR, cmp.Or(note.Epoch, s.deps.Epoch)}}
+		if note.Other != nil {
+			called = append(called, alias{*note.Other, note.Beside})
+		}
+		m := s.link(c, called)
+		if len(note.Sealed) > 0 {
+			if s.pages++; m != nil {
+				m.page = s.pages
+			}
+		}
 	case ReasonBlock:
 		c.stop = denylist.Reason(note.Stop)
 		s.list.stale[a.number] = true
 	case ReasonUnblock:
+		s.released(c, r.At)
 		c.stop, c.refused = 0, false
 		s.list.stale[a.number] = true
 	case ReasonStatement:
@@ -321,7 +427,7 @@ func (s *state) applyChange(r *journal.Row) error {
 		a.own().token = [32]byte(note.Token)
 		s.tokens[a.token] = a.number
 	default:
-		return fmt.Errorf("row %d: reason %d has no meaning here", r.Seq, r.Reason)
+		return s.applyDecision(r, &note, c)
 	}
 	return nil
 }
@@ -347,7 +453,7 @@ func (o *Office) heard(now time.Time, c Heard, step *journal.Step) {
 	}
 	o.append(step, now, journal.Row{Kind: journal.TerminalChanged, Terminal: c.Health.Device, Note: note})
 	answer := gate.HealthAnswer{Device: c.Health.Device, Number: c.Health.Number, Time: now}
-	answer.Approved = o.state.approvals(now, before)
+	answer.Approved, answer.Keys = o.state.approvals(now, before), o.keysFor(&c.Health)
 	step.Emit(journal.Effect{Reply: answer})
 }
 
@@ -368,7 +474,12 @@ const (
 func (s *state) approvals(now time.Time, before stamp) (ids []denylist.ID) {
 	since := max(stampOf(now.Add(-approvalsFor)), before-stamp(approvalsAgain/time.Microsecond))
 	for i := len(s.approved) - 1; i >= 0 && s.approved[i].at >= since && len(ids) < gate.MaxApprovals; i-- {
-		ids = append(ids, s.credentials[s.approved[i].credential].id)
+		c := s.credentials[s.credentials[s.approved[i].credential].subject()]
+		for _, e := range s.keys.all() { // gates may know the card under either key
+			if id, named := c.under(e); named && len(ids) < gate.MaxApprovals {
+				ids = append(ids, id)
+			}
+		}
 	}
 	return ids
 }
@@ -405,10 +516,13 @@ type Claim struct {
 
 func (o *Office) claim(now time.Time, c Claim, step *journal.Step) {
 	s := o.state
-	granted := true
+	granted := s.keys.alive(c.Epoch) // a device with a key that is not in use asks for what nobody can find again
 	if at, known := s.known(c.ID); known {
 		cr := s.credentials[at]
-		granted = cr.stop == 0 && cr.owing == 0 && !cr.refused && (cr.claimed == 0 || cr.approved > cr.claimed)
+		granted = granted && cr.stop == 0 && cr.owing == 0 && !cr.refused && s.accounts[cr.account].restricted == 0 &&
+			(cr.claimed == 0 || cr.approved > cr.claimed) && s.outside(cr).reason == 0
+	} else if at, listed := s.marked(c.ID); listed {
+		granted = granted && s.marks[at].entry.reason == 0
 	}
 	if granted && !c.ID.IsZero() {
 		o.changed(now, 0, ReasonClaim, change{ID: &c.ID, Epoch: c.Epoch}, step)

@@ -9,6 +9,12 @@
 // end of a journey, as the Profile says, makes a bill of what is new since the last time. Bills go to the acquirer; what is declined is a debt: it is
 // tried again by a calendar, by the next tap, or paid by the rider, and stands on the deny list until then. Every decision is a row with its reason.
 //
+// A card is known by keyed hashes. The key can be changed while gates run: see Rotate. What schemes and banks stop, though it never tapped, is on the list
+// too: see List.
+//
+// A chip counts its transactions, and nobody's clock: counters put the taps of one card in order where a gate's clock is wrong, and show a copy that is used at
+// gates where the original was not. What the office decides about a rider is found again with its reason: see History.
+//
 // Invariants: a tap is taken once and ends in exactly one state; no charge without a tap; the bills of a rider add up to what fares says of all the taps,
 // whatever order they came in; a payment is journaled before it is sent and ends once; what riders were charged is what they paid, owe, got back or
 // what was written off. Rows hold no card number: cards are known by keyed hashes, and what a request needs stays sealed.

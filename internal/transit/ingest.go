@@ -36,11 +36,13 @@ type received struct {
 	err     error
 	records []gate.Record
 	links   []gate.Link
-	offsets []int // of each record, and the end
-	pars    []denylist.ID
+	offsets []int            // of each record, and the end
+	under   []denylist.Epoch // the epochs that were alive, rising
+	called  [][]called       // what the sealed data of each record say, under these
+	tapped  []int32          // whose each record turned out to be; 0 for none
 }
 
-// prepareChunk verifies a chunk and looks for account references among the sealed data. It needs no state and runs in parallel.
+// prepareChunk verifies a chunk and looks for cards and account references among the sealed data. It needs no state but the epochs and runs in parallel.
 func (o *Office) prepareChunk(c *gate.Chunk) *received {
 	found := &received{}
 	key, ok := o.deps.Devices[c.Device]
@@ -65,31 +67,13 @@ func (o *Office) prepareChunk(c *gate.Chunk) *received {
 		head, offset = next, offset+length
 	}
 	found.offsets = append(found.offsets, len(c.Records))
-	found.pars = make([]denylist.ID, len(found.records))
-	for i := range found.records {
-		found.pars[i] = o.reference(&found.records[i])
-	}
+	found.tapped = make([]int32, len(found.records))
+	o.nameRecords(found, o.state.shared.all())
 	return found
 }
 
 // recordLength is the length of the record that begins b, which a verified chunk has whole: two octets behind magic and kind.
 func recordLength(b []byte) int { return int(binary.BigEndian.Uint16(b[4:])) }
-
-// reference is the keyed hash of the account reference in a record's sealed data; zero when there is none. What cannot be opened is left for later: a tap
-// is not lost because a key is.
-func (o *Office) reference(r *gate.Record) (id denylist.ID) {
-	if len(r.Sealed) == 0 {
-		return id
-	}
-	data, ok := o.open(r)
-	if !ok {
-		return id
-	}
-	if reference := data.Get(emv.TagPAR); len(reference) > 0 {
-		return o.deps.IDs.PAR(string(reference))
-	}
-	return id
-}
 
 // open gives the card's data objects of a record.
 func (o *Office) open(r *gate.Record) (emv.Data, bool) {
@@ -118,6 +102,9 @@ func (o *Office) ingest(now time.Time, ev *journal.Event, c *gate.Chunk, step *j
 		step.Emit(journal.Effect{Reply: found.err})
 		return
 	}
+	if alive := o.state.keys.all(); !covers(found.under, alive) {
+		o.nameRecords(found, alive) // a rotation has begun since
+	}
 	d := o.state.deviceOf(c.Device)
 	pieces, err := fit(d.spans, c.First, c.Before, found.links)
 	if err != nil {
@@ -136,7 +123,9 @@ func (o *Office) ingest(now time.Time, ev *journal.Event, c *gate.Chunk, step *j
 			}
 			o.take(now, c, found, piece{p.from, to}, step)
 			for i := p.from; i < to; i++ {
-				if at, ok := o.state.known(found.records[i].ID); ok {
+				if at := found.tapped[i]; at != 0 {
+					touched[at] = true
+				} else if at, ok := o.state.known(found.records[i].ID); ok {
 					touched[at] = true
 				}
 			}
@@ -147,7 +136,7 @@ func (o *Office) ingest(now time.Time, ev *journal.Event, c *gate.Chunk, step *j
 	head := reached(d.spans)
 	done.Receipt, done.Missing = gate.Receipt{Device: d.name, Sequence: head.Sequence, Link: head.Link}, gaps(d.spans)
 	d.heard = now
-	o.follow(now, found.records, pieces, touched, step)
+	o.follow(now, found, pieces, touched, step)
 	step.Emit(journal.Effect{Reply: done})
 }
 
@@ -159,22 +148,23 @@ func (o *Office) take(now time.Time, c *gate.Chunk, found *received, p piece, st
 	}
 	first := c.First + uint64(p.from)
 	head := append(append(make([]byte, 0, 64), before[:]...), found.links[p.to-1][:]...)
+	bare := len(head)
 	for i := p.from; i < p.to; i++ {
-		if !found.pars[i].IsZero() {
-			head = binary.AppendUvarint(head, uint64(i-p.from))
-			head = append(head, found.pars[i][:]...)
-		}
+		head = o.appendCalled(head, i-p.from, found.records[i].ID, found.called[i])
 	}
 	r := journal.Row{
 		Kind: journal.Uploaded, Key: uploadKey(c.Device, first), Terminal: c.Device, Answer: head,
 		Note: slices.Clone(c.Records[found.offsets[p.from]:found.offsets[p.to]]),
+	}
+	if len(head) > bare {
+		r.Reason = calledByKind
 	}
 	if len(head) > journal.MaxBlobBytes {
 		panic("transit: more references than records")
 	}
 	step.Decide(now, r, func(r *journal.Row) error {
 		o.keep(r)
-		return o.state.applyWith(r, found.records[p.from:p.to])
+		return o.state.applyWith(r, found.records[p.from:p.to], found.tapped[p.from:p.to])
 	})
 }
 
@@ -187,7 +177,7 @@ const (
 var errUploaded = errors.New("records of a device are damaged")
 
 // applyUploaded takes records in: taps to their accounts, taps that do not count out of them.
-func (s *state) applyUploaded(r *journal.Row, records []gate.Record) error {
+func (s *state) applyUploaded(r *journal.Row, records []gate.Record, tapped []int32) error {
 	if len(r.Answer) < headBytes {
 		return fmt.Errorf("row %d: %w", r.Seq, errUploaded)
 	}
@@ -212,13 +202,16 @@ func (s *state) applyUploaded(r *journal.Row, records []gate.Record) error {
 	}
 	sp.first, sp.last = records[0].Sequence, records[len(records)-1].Sequence
 	sp.fresh = sp.before == gate.Link{} && sp.first > 1
-	pars, err := references(r.Answer[headBytes:], len(records))
+	found, err := parseCalled(r.Answer[headBytes:], r.Reason == calledByKind, len(records), s.deps.Epoch)
 	if err != nil {
 		return fmt.Errorf("row %d: %w", r.Seq, err)
 	}
 	d.spans = insert(d.spans, sp)
 	for i := range records {
-		s.applyRecord(d, sp.first, &records[i], r.At, pars[i])
+		at := s.applyRecord(d, sp.first, &records[i], r.At, found[i])
+		if tapped != nil {
+			tapped[i] = at
+		}
 	}
 	return nil
 }
@@ -242,65 +235,64 @@ func firstOf(key string) (uint64, error) {
 	return n, nil
 }
 
-func references(b []byte, records int) (map[int]denylist.ID, error) {
-	var found map[int]denylist.ID
-	for len(b) > 0 {
-		at, n := binary.Uvarint(b)
-		if n <= 0 || at >= uint64(records) || len(b) < n+linkBytes {
-			return nil, errUploaded
-		}
-		if found == nil {
-			found = map[int]denylist.ID{}
-		}
-		found[int(at)] = denylist.ID(b[n : n+linkBytes])
-		b = b[n+linkBytes:]
-	}
-	return found, nil
-}
-
-func (s *state) applyRecord(d *device, row uint64, g *gate.Record, received time.Time, par denylist.ID) {
+// applyRecord takes one record in, and says which credential it is of; 0 for none.
+func (s *state) applyRecord(d *device, row uint64, g *gate.Record, received time.Time, found []called) int32 {
 	switch g.Kind {
 	case gate.NotPassed:
 		s.takeBack(d, g)
-		return
+		return 0
 	case gate.TapRecord:
 	default:
-		return
+		return 0
 	}
 	d.taps++
 	s.totals.Taps++
 	if g.Reason != gate.OK {
 		s.totals.state(0, TapRefused)
-		if g.Reason == gate.DeniedDebt && !g.ID.IsZero() {
-			s.credentialOf(g.ID, g.Epoch).learn(d, row, g)
+		purse := g.Flags.Has(gate.FlagPurse) && g.Amount > 0 && len(g.Sealed) > 0 // the card has paid all the same
+		if g.Reason != gate.DeniedDebt && !provesCopy(g) && !purse || g.ID.IsZero() {
+			return 0
 		}
-		return
+		c := s.credentialOf(alias{g.ID, g.Epoch}, ofKind(found, denylist.Credential))
+		c.learn(d, row, g)
+		if purse {
+			s.pays(d, row, g, g.At, c, true)
+		}
+		return c.number
 	}
 	d.opened++
 	s.totals.Opened++
-	c := s.credentialOf(g.ID, g.Epoch)
+	c := s.credentialOf(alias{g.ID, g.Epoch}, ofKind(found, denylist.Credential))
 	c.learn(d, row, g)
-	if !par.IsZero() {
+	if par := ofKind(found, denylist.PAR); len(par) > 0 {
 		s.link(c, par)
 	}
-	at := g.At
+	s.applyTap(d, row, g, received, c)
+	return c.number
+}
+
+// applyTap takes in a tap that opened.
+func (s *state) applyTap(d *device, row uint64, g *gate.Record, received time.Time, c *credential) {
+	at, flags := g.At, g.Flags
 	if at.After(received.Add(s.deps.ClockAhead)) {
-		at = received
+		at, flags = received, flags|flagAhead
 		d.ahead++
 	}
-	t := tap{at: at.UnixMilli(), sequence: g.Sequence, device: d.number, credential: c.number, station: g.Station, direction: g.Direction, flags: g.Flags,
-		state: TapPending}
+	t := tap{clock: tapClock(at.UnixMilli(), g.ATC), sequence: g.Sequence, device: d.number, credential: c.number, station: g.Station, direction: g.Direction,
+		flags: flags, state: TapPending}
 	key := tapKey{d.number, g.Sequence}
 	switch {
-	case s.takenBack[key]:
-		delete(s.takenBack, key)
-		s.totals.state(0, TapTakenBack)
-		return
 	case g.Flags.Has(gate.FlagPurse):
 		s.totals.state(0, TapPurse)
-		if g.Amount > 0 && len(g.Sealed) > 0 {
-			s.purses = append(s.purses, purse{c.number, g.Amount, material{device: d.number, row: row, sequence: g.Sequence}})
-		}
+		s.pays(d, row, g, at, c, s.takenBack[key])
+		delete(s.takenBack, key)
+		return
+	case s.takenBack[key]: // as if it had come first
+		delete(s.takenBack, key)
+		s.totals.state(0, TapTakenBack)
+		t.state = TapTakenBack
+		a := s.accounts[c.account]
+		a.taps = append(a.taps, t)
 		return
 	}
 	s.totals.state(0, TapPending)
@@ -308,14 +300,17 @@ func (s *state) applyRecord(d *device, row uint64, g *gate.Record, received time
 	a.taps = append(a.taps, t)
 	a.waiting = true
 	a.unbilled++
-	if a.since == 0 || t.at < a.since {
-		a.since = t.at
+	if a.since == 0 || t.at() < a.since {
+		a.since = t.at()
 	}
 }
 
 // learn remembers where the sealed data of a credential's latest tap lie.
 func (c *credential) learn(d *device, row uint64, g *gate.Record) {
 	c.atc = max(c.atc, g.ATC)
+	if g.Flags.Has(gate.FlagPurse) {
+		return // its cryptogram is of a payment that was made: it proves no other
+	}
 	at := g.At.UnixMilli()
 	if len(g.Sealed) == 0 || at < c.material.at || at == c.material.at && g.Sequence < c.material.sequence {
 		return
@@ -327,17 +322,36 @@ func (c *credential) learn(d *device, row uint64, g *gate.Record) {
 func (s *state) takeBack(d *device, g *gate.Record) {
 	key := tapKey{d.number, g.Subject}
 	if at, known := s.known(g.ID); known {
-		a := s.accounts[s.credentials[at].account]
-		for i := len(a.taps) - 1; i >= 0; i-- {
-			t := &a.taps[i]
-			if t.device == key.device && t.sequence == key.sequence {
-				if t.state != TapTakenBack {
-					s.totals.state(t.state, TapTakenBack)
-					t.state, a.waiting = TapTakenBack, true
-				}
+		if !s.takeOut(s.accounts[s.credentials[at].account], key) {
+			s.takenBack[key] = true
+		}
+		return
+	}
+	if !s.keys.alive(g.Epoch) {
+		// The card had a name under this key once. Such a record has nothing else to find it by, and has been under way for weeks: it is worth the search.
+		for _, a := range s.accounts[1:] {
+			if s.takeOut(a, key) {
 				return
 			}
 		}
 	}
 	s.takenBack[key] = true
+}
+
+func (s *state) takeOut(a *account, key tapKey) bool {
+	if p := a.paidAt(key); p != nil {
+		s.goesBack(p)
+		return true
+	}
+	for i := len(a.taps) - 1; i >= 0; i-- {
+		t := &a.taps[i]
+		if t.device == key.device && t.sequence == key.sequence {
+			if t.state != TapTakenBack {
+				s.totals.state(t.state, TapTakenBack)
+				t.state, a.waiting = TapTakenBack, true
+			}
+			return true
+		}
+	}
+	return false
 }

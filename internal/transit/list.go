@@ -1,9 +1,9 @@
 package transit
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -11,19 +11,34 @@ import (
 	"tapnet/internal/journal"
 )
 
-// listing is what the deny list says of one hash.
+// listing is what the deny list says of one thing.
 type listing struct {
 	kind   denylist.Kind
-	reason denylist.Reason
+	reason denylist.Reason // 0: nothing
+	until  denylist.Day    // the last day; 0: without end
 }
 
-// list is the deny list as the gates have been told, and whose entries may have to change.
+// outranks reports whether l stays when both are about the same thing: the stronger reason, and of one reason what lasts longer.
+func (l listing) outranks(other listing) bool {
+	switch {
+	case l.reason == 0 || other.reason == 0:
+		return l.reason != 0
+	case l.reason != other.reason:
+		return l.reason < other.reason
+	}
+	return other.until != 0 && (l.until == 0 || l.until > other.until)
+}
+
+// list is the deny list as the gates have been told, and whose entries may have to change. What it is about is a credential by its number, or a mark by its
+// number below zero: under which key their hashes are made does not matter here.
 type list struct {
-	listed   map[denylist.ID]listing
+	told     map[int32]listing
 	stale    map[int32]bool // accounts
+	pending  []int32        // marks that nobody speaks for, in order
 	sequence uint64
 	digest   denylist.Digest
-	at       time.Time // of the last delta
+	epoch    denylist.Epoch // of the last delta
+	at       time.Time      // of the last delta
 }
 
 // Publish is the command that makes a delta of what has changed, now. The reply is Published. The timer does the same.
@@ -45,100 +60,181 @@ const (
 	deltaKeyFormat = "d/%020d"
 )
 
-// wanted is what the list should say about an account's credentials.
-func (s *state) wanted(a *account) map[denylist.ID]listing {
-	out := map[denylist.ID]listing{}
-	debt := false
-	for _, n := range a.credentials {
-		c := s.credentials[n]
-		debt = debt || c.owing > 0
-		switch {
-		case c.stop != 0:
-			out[c.id] = listing{denylist.Credential, c.stop}
-		case c.owing > 0 || c.refused:
-			out[c.id] = listing{denylist.Credential, denylist.Debt}
+// wanted is what the list should say about an account's credentials and its reference.
+func (s *state) wanted(a *account) map[int32]listing {
+	out := map[int32]listing{}
+	add := func(subject int32, l listing) {
+		if l.outranks(out[subject]) {
+			out[subject] = l
 		}
 	}
-	if debt && !a.par.IsZero() {
-		// The debt is the account's: every card and token of it, and those that nobody has seen yet.
-		out[a.par] = listing{denylist.PAR, denylist.Debt}
-		for _, n := range a.credentials {
-			if c := s.credentials[n]; c.stop == 0 {
-				out[c.id] = listing{denylist.Credential, denylist.Debt}
-			}
+	whole := listing{} // what holds for every card and token of the account, and for those that nobody has seen yet
+	if a.par != 0 {
+		whole = s.marks[a.par].entry
+	}
+	for _, n := range a.credentials {
+		c := s.credentials[n]
+		switch {
+		case c.stop != 0:
+			add(c.subject(), listing{denylist.Credential, c.stop, 0})
+		case c.owing > 0 || c.refused:
+			add(c.subject(), listing{denylist.Credential, denylist.Debt, 0})
 		}
+		if c.outside != 0 {
+			add(c.subject(), s.marks[c.outside].entry)
+		}
+		if debt := (listing{denylist.PAR, denylist.Debt, 0}); c.owing > 0 && debt.outranks(whole) {
+			whole = debt
+		}
+	}
+	if barred := (listing{denylist.PAR, denylist.Operator, yearEnd(a.restricted)}); a.restricted != 0 {
+		if barred.outranks(whole) {
+			whole = barred
+		}
+		barred.kind = denylist.Credential
+		for _, n := range a.credentials {
+			add(s.credentials[n].subject(), barred)
+		}
+	}
+	if a.par == 0 || whole.reason == 0 {
+		return out
+	}
+	out[-a.par] = listing{denylist.PAR, whole.reason, whole.until}
+	for _, n := range a.credentials {
+		add(s.credentials[n].subject(), listing{denylist.Credential, whole.reason, whole.until})
 	}
 	return out
 }
 
-// difference is what has to change for an account, in order of hash.
-func (s *state) difference(a *account) (ids []denylist.ID, to []listing) {
+// difference is what has to change for an account, in the order of its credentials. What has no name under the key in force cannot be on the list.
+func (s *state) difference(a *account) (subjects []int32, to []listing) {
 	want := s.wanted(a)
-	all := make([]denylist.ID, 0, len(a.credentials)+1)
-	for _, n := range a.credentials {
-		all = append(all, s.credentials[n].id)
-	}
-	if !a.par.IsZero() {
-		all = append(all, a.par)
-	}
-	for _, id := range all {
-		if now, then := want[id], s.list.listed[id]; now != then {
-			ids, to = append(ids, id), append(to, now)
+	look := func(subject int32) {
+		if _, named := s.hashOf(subject); !named {
+			return
+		}
+		if now, then := want[subject], s.list.told[subject]; now != then {
+			subjects, to = append(subjects, subject), append(to, now)
 		}
 	}
-	return ids, to
+	for _, n := range a.credentials {
+		if c := s.credentials[n]; c.twin == 0 {
+			look(n)
+		}
+	}
+	if a.par != 0 {
+		look(-a.par)
+	}
+	return subjects, to
 }
 
-// publish makes deltas of what has changed, and one without changes when the last is old.
-func (o *Office) publish(now time.Time, force bool, step *journal.Step) Published {
+// awaitsKey reports whether something of an account has to be on the list and has a name under the next key alone: it is looked at again when that is in force.
+func (s *state) awaitsKey(a *account) bool {
+	if s.keys.next == 0 {
+		return false
+	}
+	for subject := range s.wanted(a) {
+		if _, named := s.hashOf(subject); !named {
+			return true
+		}
+	}
+	return false
+}
+
+// due is what has to change for a mark that nobody speaks for; false when nothing has.
+func (s *state) due(m *mark) (to listing, changes bool) {
+	if s.belongs(m) != 0 {
+		return to, false
+	}
+	if to = m.entry; to.reason == 0 {
+		to = listing{}
+	}
+	_, named := m.under(s.keys.now)
+	return to, named && to != s.list.told[-m.number]
+}
+
+// hashOf is the name of a credential or mark under the key in force.
+func (s *state) hashOf(subject int32) (denylist.ID, bool) {
+	if subject < 0 {
+		return s.marks[-subject].under(s.keys.now)
+	}
+	return s.credentials[subject].under(s.keys.now)
+}
+
+// publish makes deltas of what has changed, at most so many, and one without changes when the last is old or of a former key. It says whether there are more.
+func (o *Office) publish(now time.Time, force bool, most int, step *journal.Step) (done Published, rest bool) {
 	s := o.state
-	done := 0
-	for {
-		changes, rest := o.changes()
-		if len(changes) == 0 && (done > 0 || !force && now.Sub(s.list.at) < quietDeltas*o.deps.ListEvery) {
+	force = force || s.list.epoch != s.keys.now && s.list.sequence > 0
+	for rest = true; rest && most > 0; most-- {
+		var changes []denylist.Change
+		changes, rest = o.changes()
+		if len(changes) == 0 && (done.Changes > 0 || !force && now.Sub(s.list.at) < quietDeltas*o.deps.ListEvery) {
 			break
 		}
 		info := denylist.Info{
-			Epoch: o.deps.epoch(), Sequence: s.list.sequence + 1, Created: now.Truncate(time.Second), NotAfter: now.Add(o.deps.ListLife).Truncate(time.Second),
+			Epoch: s.keys.now, Sequence: s.list.sequence + 1, Created: now.Truncate(time.Second), NotAfter: now.Add(o.deps.ListLife).Truncate(time.Second),
 		}
 		delta, err := denylist.BuildDelta(changes, info, s.list.digest, o.deps.Signer)
 		if err != nil {
 			break // the signer is out of order: the changes stay, and the timer tries again
 		}
-		done += len(changes)
+		done.Changes += len(changes)
 		o.append(step, now, journal.Row{Kind: journal.Noted, Key: fmt.Sprintf(deltaKeyFormat, info.Sequence), Note: delta})
-		if !rest {
-			break
-		}
 	}
-	return Published{Sequence: s.list.sequence, Changes: done}
+	done.Sequence = s.list.sequence
+	return done, rest
+}
+
+// allDeltas is no bound.
+const allDeltas = math.MaxInt
+
+// publishOn is the timer's: one delta, and at once the next when there is more to say.
+func (o *Office) publishOn(now time.Time, step *journal.Step) {
+	o.runOut(now, step)
+	done, rest := o.publish(now, false, 1, step)
+	after := o.deps.ListEvery
+	if rest && done.Changes > 0 {
+		after = atOnce
+	}
+	step.Emit(journal.Effect{Timer: listTimer, After: after})
 }
 
 // changes are the next lines of a delta, and whether there are more.
 func (o *Office) changes() (changes []denylist.Change, more bool) {
 	s := o.state
 	seen := map[uint64]bool{}
+	add := func(subject int32, to listing) {
+		id, _ := s.hashOf(subject)
+		if seen[id.Hash()] {
+			return
+		}
+		seen[id.Hash()] = true
+		if to.reason == 0 {
+			why := denylist.Paid
+			if then := s.list.told[subject]; then.reason != denylist.Debt {
+				why = denylist.Withdrawn
+			}
+			if change, err := denylist.Remove(id, why); err == nil {
+				changes = append(changes, change)
+			}
+			return
+		}
+		if entry, err := denylist.NewEntry(to.kind, id, to.reason, to.until); err == nil {
+			changes = append(changes, denylist.Add(entry))
+		}
+	}
 	for _, n := range slices.Sorted(maps.Keys(s.list.stale)) {
-		a := s.accounts[n]
-		ids, to := s.difference(a)
-		for i, id := range ids {
-			if seen[id.Hash()] {
-				continue
-			}
-			seen[id.Hash()] = true
-			if to[i].reason == 0 {
-				why := denylist.Paid
-				if then := s.list.listed[id]; then.reason != denylist.Debt {
-					why = denylist.Withdrawn
-				}
-				if change, err := denylist.Remove(id, why); err == nil {
-					changes = append(changes, change)
-				}
-				continue
-			}
-			if entry, err := denylist.NewEntry(to[i].kind, id, to[i].reason, 0); err == nil {
-				changes = append(changes, denylist.Add(entry))
-			}
+		subjects, to := s.difference(s.accounts[n])
+		for i, subject := range subjects {
+			add(subject, to[i])
+		}
+		if len(changes) >= deltaChanges {
+			return changes, true
+		}
+	}
+	for _, n := range s.list.pending {
+		if to, due := s.due(s.marks[n]); due {
+			add(-n, to)
 		}
 		if len(changes) >= deltaChanges {
 			return changes, true
@@ -147,7 +243,7 @@ func (o *Office) changes() (changes []denylist.Change, more bool) {
 	return changes, false
 }
 
-// applyDelta notes what the gates were told. A delta holds hashes; whose they are follows from the accounts that may have changed.
+// applyDelta notes what the gates were told. A delta holds hashes; whose they are follows from the accounts and marks that may have changed.
 func (s *state) applyDelta(r *journal.Row) error {
 	d, err := denylist.OpenDelta(r.Note, s.deps.trust())
 	if err != nil {
@@ -156,28 +252,44 @@ func (s *state) applyDelta(r *journal.Row) error {
 	if d.Info().Sequence != s.list.sequence+1 || d.Previous() != s.list.digest {
 		return fmt.Errorf("row %d: delta %d does not follow number %d: %w", r.Seq, d.Info().Sequence, s.list.sequence, denylist.ErrGap)
 	}
+	if e := d.Info().Epoch; e != s.keys.now {
+		return fmt.Errorf("row %d: a delta of epoch %d where %d is in force: the configuration's first epoch was changed: %w", r.Seq, e, s.keys.now,
+			denylist.ErrEpoch)
+	}
 	said := map[uint64]denylist.Change{}
 	for _, c := range d.Changes() {
 		said[c.Entry().Hash()] = c
 	}
+	take := func(subject int32) bool {
+		id, _ := s.hashOf(subject)
+		c, ok := said[id.Hash()]
+		switch {
+		case !ok:
+		case c.Removal() != 0:
+			delete(s.list.told, subject)
+		default:
+			s.list.told[subject] = listing{c.Entry().Kind(), c.Entry().Reason(), c.Entry().Until()}
+		}
+		return ok
+	}
 	for n := range s.list.stale {
 		a := s.accounts[n]
-		ids, _ := s.difference(a)
-		for _, id := range ids {
-			c, ok := said[id.Hash()]
-			switch {
-			case !ok:
-			case c.Removal() != 0:
-				delete(s.list.listed, id)
-			default:
-				s.list.listed[id] = listing{c.Entry().Kind(), c.Entry().Reason()}
-			}
+		subjects, _ := s.difference(a)
+		for _, subject := range subjects {
+			take(subject)
 		}
-		if left, _ := s.difference(a); len(left) == 0 {
+		if left, _ := s.difference(a); len(left) == 0 && !s.awaitsKey(a) {
 			delete(s.list.stale, n)
 		}
 	}
-	s.list.sequence, s.list.digest, s.list.at = d.Info().Sequence, d.Digest(), r.At
+	for len(s.list.pending) > 0 {
+		n := s.list.pending[0]
+		if _, due := s.due(s.marks[n]); due && !take(-n) {
+			break
+		}
+		s.list.pending = s.list.pending[1:]
+	}
+	s.list.sequence, s.list.digest, s.list.epoch, s.list.at = d.Info().Sequence, d.Digest(), d.Info().Epoch, r.At
 	return nil
 }
 
@@ -188,16 +300,20 @@ type Base struct {
 	Chain   denylist.Digest
 }
 
-// base is the list as of the last delta.
+// base is the list as of the last delta, under the key in force: a copy in no order, which denylist.BuildBase sorts beside the writer.
 func (o *Office) base(now time.Time) Base {
 	s := o.state
-	b := Base{Chain: s.list.digest, Info: denylist.Info{Epoch: o.deps.epoch(), Sequence: s.list.sequence, Created: now.Truncate(time.Second),
+	b := Base{Chain: s.list.digest, Info: denylist.Info{Epoch: s.keys.now, Sequence: s.list.sequence, Created: now.Truncate(time.Second),
 		NotAfter: now.Add(o.deps.ListLife).Truncate(time.Second)}}
-	for id, l := range s.list.listed {
-		if e, err := denylist.NewEntry(l.kind, id, l.reason, 0); err == nil {
+	b.Entries = make([]denylist.Entry, 0, len(s.list.told))
+	for subject, l := range s.list.told {
+		id, named := s.hashOf(subject)
+		if !named {
+			continue // it could not be moved to this key: see KeysView
+		}
+		if e, err := denylist.NewEntry(l.kind, id, l.reason, l.until); err == nil {
 			b.Entries = append(b.Entries, e)
 		}
 	}
-	slices.SortFunc(b.Entries, func(x, y denylist.Entry) int { return cmp.Compare(x.Hash(), y.Hash()) })
 	return b
 }

@@ -6,7 +6,6 @@ import (
 	"hash"
 	"time"
 
-	"tapnet/gate/denylist"
 	"tapnet/internal/transit/fares"
 )
 
@@ -209,17 +208,22 @@ type packedPayment struct {
 
 // packedPerson is what a rider has told.
 type packedPerson struct {
-	PAR         [32]byte                `json:"par"`
+	PAR         int32                   `json:"par"`
 	Corrections []fares.Correction      `json:"corrections,omitempty"`
 	Category    string                  `json:"category,omitempty"`
 	Token       [32]byte                `json:"token"`
 	Earlier     map[int]fares.YearCount `json:"earlier,omitempty"`
+	Restricted  int                     `json:"restricted,omitempty"`
+	Forgiven    int                     `json:"forgiven,omitempty"`
+	Paid        []paid                  `json:"paid,omitempty"`
 }
 
 func (p *person) packed() packedPerson {
-	return packedPerson{PAR: p.par, Corrections: p.corrections, Category: p.category, Token: p.token, Earlier: p.earlier}
+	return packedPerson{PAR: p.par, Corrections: p.corrections, Category: p.category, Token: p.token, Earlier: p.earlier, Restricted: p.restricted,
+		Forgiven: p.forgiven, Paid: p.paid}
 }
 
 func (v *packedPerson) person() *person {
-	return &person{par: denylist.ID(v.PAR), corrections: v.Corrections, category: v.Category, token: v.Token, earlier: v.Earlier}
+	return &person{par: v.PAR, corrections: v.Corrections, category: v.Category, token: v.Token, earlier: v.Earlier, restricted: v.Restricted,
+		forgiven: v.Forgiven, paid: v.Paid}
 }

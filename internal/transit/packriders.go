@@ -35,8 +35,8 @@ func (s *state) packCredential(p *packer, c *credential) {
 	set(packRefused, c.refused)
 	set(packProof, c.proof != nil)
 	set(packProofHold, c.proof != nil && c.proof.hold)
-	p.raw(c.id[:])
-	p.u(uint64(c.account), uint64(c.epoch), uint64(c.atc), bits, uint64(c.stop), uint64(c.owing))
+	s.packNames(p, &c.names)
+	p.u(uint64(c.account), uint64(c.atc), bits, uint64(c.stop), uint64(c.owing), uint64(c.outside), uint64(c.twin))
 	p.material(&c.material)
 	if c.proof != nil {
 		p.u(uint64(c.proof.stan), uint64(c.proof.batch))
@@ -51,11 +51,11 @@ func (s *state) packCredential(p *packer, c *credential) {
 
 func (s *state) unpackCredential(u *unpacker) *credential {
 	c := &credential{number: int32(len(s.credentials))}
-	u.raw(c.id[:])
-	c.account, c.epoch, c.atc = int32(u.u()), denylist.Epoch(u.u()), uint16(u.u())
+	c.names = u.names()
+	c.account, c.atc = int32(u.u()), uint16(u.u())
 	bits := u.u()
 	c.verifying, c.refused = bits&packVerifying != 0, bits&packRefused != 0
-	c.stop, c.owing = denylist.Reason(u.u()), int32(u.u())
+	c.stop, c.owing, c.outside, c.twin = denylist.Reason(u.u()), int32(u.u()), int32(u.u()), int32(u.u())
 	c.material = u.material()
 	if bits&packProof != 0 {
 		c.proof = &proof{stan: uint32(u.u()), batch: uint32(u.u()), date: u.text(), hold: bits&packProofHold != 0}
@@ -109,9 +109,10 @@ func packAccount(p *packer, a *account) {
 	p.u(uint64(len(a.taps)))
 	for i := range a.taps {
 		t := &a.taps[i]
-		p.i(t.at - at)
-		at = t.at
-		p.u(t.sequence, uint64(t.device), uint64(t.credential), uint64(t.station), uint64(t.direction), uint64(t.state), uint64(t.flags))
+		p.i(t.at() - at)
+		at = t.at()
+		p.u(t.sequence, uint64(t.device), uint64(t.credential), uint64(t.station), uint64(t.direction), uint64(t.state), uint64(t.flags),
+			uint64(t.atc()))
 	}
 	p.u(uint64(len(a.booked)))
 	for i := range a.booked {
@@ -133,7 +134,7 @@ func (s *state) unpackRiders(u *unpacker) {
 			return
 		}
 		s.credentials = append(s.credentials, c)
-		s.credentialBy.put(c.id, c.number)
+		s.credentialBy.putAll(&c.names, c.number)
 	}
 	for range u.count() {
 		a := s.unpackAccount(u, int32(len(s.accounts)), int32(len(s.credentials)))
@@ -144,9 +145,79 @@ func (s *state) unpackRiders(u *unpacker) {
 		if a.token != [32]byte{} {
 			s.tokens[a.token] = a.number
 		}
+		if a.restricted != 0 {
+			s.restricted[a.number] = true
+		}
 	}
 	for _, c := range s.credentials[1:] {
-		if c.account <= 0 || int(c.account) >= len(s.accounts) {
+		if c.account <= 0 || int(c.account) >= len(s.accounts) || c.twin < 0 || int(c.twin) >= len(s.credentials) {
+			u.fail()
+		}
+	}
+}
+
+func (s *state) packNames(p *packer, n *names) {
+	all := s.counting(n)
+	p.u(uint64(len(all)))
+	for i := range all {
+		p.u(uint64(all[i].epoch))
+		p.raw(all[i].id[:])
+	}
+}
+
+func (u *unpacker) names() (n names) {
+	one := func() (a alias) {
+		a.epoch = denylist.Epoch(u.u())
+		u.raw(a.id[:])
+		return a
+	}
+	switch u.u() {
+	case 0:
+	case 1:
+		n.alias = one()
+	case 2:
+		older := one()
+		n.alias, n.older = one(), &older
+	default:
+		u.fail()
+	}
+	return n
+}
+
+func (s *state) packMarks(p *packer) {
+	p.u(uint64(len(s.marks) - 1))
+	for _, m := range s.marks[1:] {
+		s.packNames(p, &m.names)
+		p.u(uint64(m.entry.kind), uint64(m.entry.reason), uint64(m.entry.until), uint64(m.of), uint64(m.page))
+	}
+}
+
+func (s *state) unpackMarks(u *unpacker) {
+	for range u.count() {
+		m := &mark{number: int32(len(s.marks)), names: u.names()}
+		m.entry = listing{denylist.Kind(u.u()), denylist.Reason(u.u()), denylist.Day(u.u())}
+		m.of, m.page = int32(u.u()), int32(u.u())
+		things := len(s.accounts)
+		if m.entry.kind == denylist.Credential {
+			things = len(s.credentials)
+		}
+		if u.err != nil || m.of < 0 || int(m.of) >= things {
+			u.fail()
+			return
+		}
+		s.marks = append(s.marks, m)
+		s.markBy.putAll(&m.names, m.number)
+		if m.entry.reason != 0 {
+			s.listedOutside++
+		}
+	}
+	for _, c := range s.credentials[1:] {
+		if c.outside < 0 || int(c.outside) >= len(s.marks) {
+			u.fail()
+		}
+	}
+	for _, a := range s.accounts[1:] {
+		if a.par < 0 || int(a.par) >= len(s.marks) {
 			u.fail()
 		}
 	}
@@ -171,8 +242,9 @@ func (s *state) unpackAccount(u *unpacker, number, credentials int32) *account {
 		a.taps = make([]tap, 0, min(n, piecesAtStop))
 		for range n {
 			at += u.i()
-			t := tap{at: at, sequence: u.u(), device: int32(u.u()), credential: known(int32(u.u())), station: uint32(u.u()), direction: gate.Direction(u.u()),
+			t := tap{sequence: u.u(), device: int32(u.u()), credential: known(int32(u.u())), station: uint32(u.u()), direction: gate.Direction(u.u()),
 				state: TapState(u.u()), flags: gate.Flags(u.u())}
+			t.clock = tapClock(at, uint16(u.u()))
 			if a.taps = append(a.taps, t); u.err != nil {
 				return a
 			}
@@ -192,6 +264,9 @@ func (s *state) unpackAccount(u *unpacker, number, credentials int32) *account {
 		var v packedPerson
 		u.json(&v)
 		a.person = v.person()
+		if !s.takePaid(a, credentials) {
+			u.fail()
+		}
 	}
 	return a
 }

@@ -98,7 +98,7 @@ func (o *Office) sendWith(now time.Time, ask Ask, c *credential, b *bill, minor 
 }
 
 // repeats tells requests that are sent again until they are answered, rather than taken back: they tell of what has happened.
-func repeats(ask Ask) bool { return ask == AskUpload || ask == AskRefund }
+func repeats(ask Ask) bool { return ask == AskUpload || ask == AskRefund || ask == AskReturn }
 
 // batchOf reads the batch out of a terminal's key: behind the eight characters of the terminal.
 func batchOf(key string) (uint32, error) {
@@ -140,7 +140,19 @@ func (s *state) applyRequested(r *journal.Row) error {
 		if len(s.purses) == 0 {
 			return fmt.Errorf("row %d: no card has paid by itself", r.Seq)
 		}
+		first := s.purses[0]
 		s.purses = s.purses[1:]
+		if x := s.accounts[s.credentials[first.credential].account].paidAt(tapKey{first.material.device, first.material.sequence}); x != nil {
+			x.Request = r.Seq
+		}
+		return nil
+	case AskReturn:
+		x := s.paidBy(c.number, r.Linked)
+		if x == nil || x.State != PurseTaken || !x.Back || x.Minor != r.Amount {
+			return fmt.Errorf("row %d: gives back what no card paid for nothing", r.Seq)
+		}
+		x.State = PurseReturning
+		delete(s.returns, r.Linked)
 		return nil
 	case AskTap:
 		c.recovered = stampOf(r.At)
@@ -248,10 +260,10 @@ func (s *state) applyAnswer(r *journal.Row, p *payment, c *credential) error {
 	s.proven(p, c, class, answer.Response)
 	a := s.accounts[c.account]
 	s.list.stale[a.number] = true
-	if class == ClassApproved && p.ask != AskRefund && p.ask != AskUpload {
+	if class == ClassApproved && !repeats(p.ask) {
 		s.approve(c, r.At)
 	}
-	if class == ClassCard && p.ask != AskRefund && p.ask != AskUpload {
+	if class == ClassCard && p.ask != AskRefund && p.ask != AskReturn {
 		c.stop = stop
 	}
 	switch p.ask {
@@ -266,9 +278,9 @@ func (s *state) applyAnswer(r *journal.Row, p *payment, c *credential) error {
 			return nil
 		}
 	case AskUpload:
-		if class == ClassApproved {
-			s.totals.Purse += p.minor
-		}
+		s.told(p, class == ClassApproved, answer.RRN)
+	case AskReturn:
+		s.returned(p, class == ClassApproved)
 	case AskRefund:
 		return s.applyReturned(r, p, c, class == ClassApproved)
 	default:
@@ -285,7 +297,10 @@ func (s *state) proven(p *payment, c *credential, class Class, code unionpay.Res
 	switch {
 	case p.chip && (class == ClassApproved || class == ClassFunds):
 		c.proof, c.material.shown = p.proof(), false
-	case code == unionpay.OriginalNotFound && p.ask != AskRefund && p.ask != AskComplete:
+	case p.chip && class == ClassSystem && c.material.used && code != unionpay.DuplicateTransmission:
+		// Whether the issuer has seen the cryptogram nobody knows, as after silence.
+		c.material.used, c.material.shown, c.proof = false, true, p.proof()
+	case code == unionpay.OriginalNotFound && !repeats(p.ask) && p.ask != AskComplete:
 		c.proof = nil
 	}
 }

@@ -53,7 +53,9 @@ func (l *line) gapOf() gap {
 type plan struct {
 	lines   []line // by credential, in the order of journeys
 	waiting bool   // something is still under way, held, or of a later day
-	err     error
+	// restricted is set when too many journeys of the year are incomplete.
+	restricted bool
+	err        error
 }
 
 // frozen is the first day whose journeys may still change, seen from a day that is closed.
@@ -61,18 +63,14 @@ func frozen(through fares.Date) fares.Date { return (through - frozenAfter).Week
 
 // plan compares what fares says of an account's taps with what was billed. It changes nothing and may run beside others.
 func (s *state) plan(a *account, asOf time.Time, through fares.Date) plan {
-	taps := make([]fares.Tap, 0, len(a.taps))
-	for i := range a.taps {
-		if t := &a.taps[i]; t.state != TapTakenBack && t.state != TapTooLate {
-			taps = append(taps, s.fareTap(t))
-		}
-	}
+	times := s.times(a)
+	taps := s.fareTapsAt(a, times)
 	rider := fares.Rider{Category: a.category, Corrections: a.corrections, Earlier: a.earlier}
 	statement, err := s.deps.Book.Rate(rider, taps, asOf)
 	if err != nil {
 		return plan{err: fmt.Errorf("account %d: %w", a.number, err)}
 	}
-	p := plan{}
+	p := plan{restricted: statement.Restricted}
 	was := make(map[tapKey]booked, len(a.booked))
 	for _, b := range a.booked {
 		was[b.tap] = b
@@ -103,7 +101,7 @@ func (s *state) plan(a *account, asOf time.Time, through fares.Date) plan {
 			p.lines = append(p.lines, line{tap: b.tap, minor: -b.minor, day: b.day, credential: b.credential, state: max(states[b.tap], TapPending)})
 		}
 	}
-	p.tooLate(s, a, from, states)
+	p.tooLate(s, a, times, from, states)
 	slices.SortStableFunc(p.lines, func(x, y line) int { return cmp.Compare(x.credential, y.credential) })
 	return p
 }
@@ -166,14 +164,14 @@ func (p *plan) settled(a *account, key tapKey, on fares.Date, to TapState, state
 }
 
 // tooLate ends taps that came when their weeks were over.
-func (p *plan) tooLate(s *state, a *account, from fares.Date, states map[tapKey]TapState) {
+func (p *plan) tooLate(s *state, a *account, times []int64, from fares.Date, states map[tapKey]TapState) {
 	for i := range a.taps {
 		t := &a.taps[i]
 		key := tapKey{t.device, t.sequence}
 		if states[key] != TapPending {
 			continue
 		}
-		if on := s.deps.Book.ServiceDate(t.instant()); on < from {
+		if on := s.deps.Book.ServiceDate(a.when(times, i)); on < from {
 			p.lines = append(p.lines, line{tap: key, day: on, credential: t.credential, state: TapTooLate})
 		}
 	}

@@ -19,6 +19,32 @@ type Opener interface {
 	Open(sealed, additional []byte) ([]byte, error)
 }
 
+// Keys are the keys of the deny list in the operator's security module: any epoch's, made when first asked for, and never lost. They are asked by many
+// goroutines.
+type Keys interface {
+	Of(epoch denylist.Epoch) (gate.Identifier, error)
+	// For is an epoch's key for a device that does not hold it.
+	For(device string, epoch denylist.Epoch) (gate.SealedKey, error)
+}
+
+// OneKey is the key of an operator that has no other: a rotation is refused.
+func OneKey(ids gate.Identifier) Keys { return oneKey{ids} }
+
+type oneKey struct{ ids gate.Identifier }
+
+var errOneKey = errors.New("transit: there is one key and no other")
+
+func (k oneKey) Of(epoch denylist.Epoch) (gate.Identifier, error) {
+	if k.ids == nil || epoch != k.ids.Epoch() {
+		return nil, fmt.Errorf("key of epoch %d: %w", epoch, errOneKey)
+	}
+	return k.ids, nil
+}
+
+func (k oneKey) For(_ string, epoch denylist.Epoch) (gate.SealedKey, error) {
+	return gate.SealedKey{}, fmt.Errorf("key of epoch %d: %w", epoch, errOneKey)
+}
+
 // Place is where a station's number stands in the tariff.
 type Place struct {
 	Service   string
@@ -38,8 +64,9 @@ type Deps struct {
 	Vault    delivery.Sealer
 	SealKey  string
 	Opener   Opener
-	IDs      gate.Identifier // of the deny list's epoch
-	Signer   crypto.Signer   // Ed25519, of the deny list
+	Keys     Keys           // of the deny list
+	Epoch    denylist.Epoch // the first one; later ones follow from the journal
+	Signer   crypto.Signer  // Ed25519, of the deny list
 	Devices  map[string]gate.ChainKey
 	Stations map[uint32]Place
 	Book     *fares.Book
@@ -81,9 +108,12 @@ func (d *Deps) withDefaults() {
 }
 
 func (d *Deps) check() error {
-	if d.Terminal == "" || d.Merchant == "" || d.Acquirer == "" || d.Vault == nil || d.SealKey == "" || d.Opener == nil || d.IDs == nil || d.Signer == nil ||
+	if d.Terminal == "" || d.Merchant == "" || d.Acquirer == "" || d.Vault == nil || d.SealKey == "" || d.Opener == nil || d.Keys == nil || d.Signer == nil ||
 		d.Book == nil || d.Currency.IsZero() {
-		return errors.New("transit: terminal, merchant, acquirer, vault, seal key, opener, identifier, signer, tariffs and currency are needed")
+		return errors.New("transit: terminal, merchant, acquirer, vault, seal key, opener, keys of the deny list, signer, tariffs and currency are needed")
+	}
+	if _, err := d.Keys.Of(d.Epoch); err != nil {
+		return fmt.Errorf("transit: the deny list's first key: %w", err)
 	}
 	if _, ok := d.Signer.Public().(ed25519.PublicKey); !ok {
 		return errors.New("transit: the deny list is signed with an Ed25519 key")
@@ -93,22 +123,11 @@ func (d *Deps) check() error {
 			return fmt.Errorf("transit: station %d has no service", number)
 		}
 	}
-	return d.Profile.check()
+	return d.Profile.Check()
 }
-
-// epoch is the key epoch of the deny list.
-func (d *Deps) epoch() denylist.Epoch { return d.IDs.Epoch() }
 
 // closingInstant is when a service day ends.
-func (d *Deps) closingInstant(date fares.Date) time.Time {
-	zone := d.Calendar.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
-	year, month, dayOfMonth := time.Unix(int64(date)*int64(day/time.Second), 0).UTC().Date()
-	start := d.Calendar.DayStart
-	return time.Date(year, month, dayOfMonth+1, int(start/time.Hour), int(start/time.Minute)%60, int(start/time.Second)%60, 0, zone).UTC()
-}
+func (d *Deps) closingInstant(date fares.Date) time.Time { return d.Calendar.Begins(date + 1) }
 
 // trust is whose lists this office makes.
 func (d *Deps) trust() denylist.Trust {

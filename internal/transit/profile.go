@@ -52,12 +52,16 @@ func (p Presentment) Term() glossary.Term { return presentmentTerms[p] }
 type Profile struct {
 	Name   string
 	Verify Verification
-	// VerifyKind is what a verification is sent as: unionpay.KindPreAuth, KindSale for acquirers without pre-authorization, or of nothing KindBalance: an
-	// inquiry, for acquirers that take no authorization of zero. What it says of the balance is not kept.
+	// VerifyKind is what a verification is sent as: unionpay.KindPreAuth, of nothing as well: an authorization of zero, by which nothing is told of the account;
+	// KindSale for acquirers without pre-authorization; or of nothing KindBalance: an inquiry, for acquirers that take no authorization of zero. What it says of
+	// the balance is not kept.
 	VerifyKind unionpay.MessageType
 	// VerifyMinor is the nominal amount; MaximumMinor the highest fare, which bounds what one tap can cost.
 	VerifyMinor, MaximumMinor int64
 	Present                   Presentment
+	// BillMinor is the most that one bill comes to, and that one request asks for or holds: an issuer takes no more on a gate's proof, and may stop a card of
+	// which more is asked. What a rider owes beyond it goes into further bills. 0 is without bound.
+	BillMinor int64
 	// CompleteKind is how a held maximum is completed: unionpay.KindCompletion asks, KindCompletionNote tells (an advice).
 	CompleteKind unionpay.MessageType
 	// LimitMinor is the cumulative limit: a rider whose journeys since the last bill come to as much is billed at once. 0 is none.
@@ -66,12 +70,19 @@ type Profile struct {
 	Window time.Duration
 	// HoldLife is how long a held maximum waits for its journey; then it is given back. 0: as long as the journey is not decided.
 	HoldLife time.Duration
-	// Trust is how long an approval stands for the next taps.
-	Trust time.Duration
+	// Trust is how long an approval stands for the next taps; RiskTrust for one with a mark of risk: the gate's list was old, the card proved nothing, its counter
+	// did not advance, or it tapped too often. Zero RiskTrust makes no difference between them.
+	Trust, RiskTrust time.Duration
 	// Retries are the waits after the first refusal for want of money or by a system in trouble, one after the other; then the debt is written off.
 	Retries []time.Duration
 	// TapRecovery is the least time between two attempts because a refused card was tapped.
 	TapRecovery time.Duration
+	// RiderRetries is how often within an hour a rider may have debts asked for again; 0 is without bound.
+	RiderRetries int
+	// Corrections is for how many journeys of a calendar year a rider may state where a missing tap was; 0 is without bound.
+	Corrections int
+	// RefundWithin is how long after its day the operator may give a paid bill back; 0 is without bound.
+	RefundWithin time.Duration
 }
 
 const day = 24 * time.Hour
@@ -91,12 +102,13 @@ var calendarOfRetries = []time.Duration{6 * time.Hour, 18 * time.Hour, day, 2 * 
 
 // Profiles are the ones that come with the program. Amounts are minor units of a city with a highest fare of 15.00.
 func Profiles() []Profile {
-	base := Profile{MaximumMinor: 1500, Trust: 14 * day, Retries: calendarOfRetries, TapRecovery: waitDefault, VerifyKind: unionpay.KindPreAuth,
+	base := Profile{MaximumMinor: 1500, Trust: 14 * day, RiskTrust: day, Retries: calendarOfRetries, TapRecovery: waitDefault, VerifyKind: unionpay.KindPreAuth,
+		BillMinor: 4500, RiderRetries: 3, Corrections: 12, RefundWithin: 180 * day,
 		CompleteKind: unionpay.KindCompletion}
 	aggregate, preauth, zero, single := base, base, base, base
 	aggregate.Name, aggregate.Verify, aggregate.VerifyMinor, aggregate.LimitMinor = "aggregate", VerifyNominal, 100, 3000
 	preauth.Name, preauth.Verify, preauth.Present, preauth.HoldLife = "preauth", VerifyMaximum, EachJourney, holdLife
-	zero.Name, zero.Verify, zero.LimitMinor, zero.VerifyKind = "zero", VerifyZero, 3000, unionpay.KindBalance
+	zero.Name, zero.Verify, zero.LimitMinor, zero.VerifyKind = "zero", VerifyZero, 3000, unionpay.KindPreAuth
 	single.Name, single.Present = "single", EachJourney
 	return []Profile{aggregate, preauth, zero, single}
 }
@@ -114,7 +126,8 @@ func ProfileNamed(name string) (Profile, bool) {
 // ErrProfile is wrapped when a profile cannot be used.
 var ErrProfile = errors.New("transit: profile cannot be used")
 
-func (p *Profile) check() error {
+// Check says why a profile cannot be used. Errors wrap ErrProfile.
+func (p *Profile) Check() error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrProfile, fmt.Sprintf(format, args...))
 	}
@@ -129,10 +142,12 @@ func (p *Profile) check() error {
 	case p.Verify == VerifyMaximum && (p.VerifyKind != unionpay.KindPreAuth ||
 		p.CompleteKind != unionpay.KindCompletion && p.CompleteKind != unionpay.KindCompletionNote):
 		return wrong("a maximum is held by a pre-authorization and completed by a completion")
-	case p.Verify == VerifyNominal && p.VerifyMinor <= 0 || p.MaximumMinor <= 0 || p.LimitMinor < 0:
+	case p.Verify == VerifyNominal && p.VerifyMinor <= 0 || p.MaximumMinor <= 0 || p.LimitMinor < 0 || p.BillMinor < 0:
 		return wrong("an amount is not above zero")
-	case p.HoldLife < 0 || p.Window < 0 || p.Window > maxWindow || p.Trust <= 0 || p.TapRecovery <= 0 || len(p.Retries) > maxRetries:
+	case p.HoldLife < 0 || p.Window < 0 || p.Window > maxWindow || p.Trust <= 0 || p.RiskTrust < 0 || p.TapRecovery <= 0 || len(p.Retries) > maxRetries:
 		return wrong("a time is out of range, or more than %d retries", maxRetries)
+	case p.RiderRetries < 0 || p.Corrections < 0 || p.RefundWithin < 0:
+		return wrong("a bound is below zero")
 	case slices.ContainsFunc(p.Retries, func(d time.Duration) bool { return d <= 0 }):
 		return wrong("a wait is not above zero")
 	}

@@ -2,7 +2,9 @@ package transit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,8 +52,9 @@ func drawStory(t *rapid.T) []tapped {
 func (c *city) tell(story []tapped, piece int) []gate.Chunk {
 	cards := []*transittest.Card{transittest.NewCard(c, 1), transittest.NewCard(c, 2), transittest.NewCard(c, 3)}
 	cards[0].Reference, cards[1].Reference = "V0010013022298169667504231315", "V0010013022298169667504231315"
-	for _, s := range story {
-		c.tap(cards[s.rider], s.device, s.way, s.at)
+	slices.SortStableFunc(story, func(x, y tapped) int { return x.at.Compare(y.at) })
+	for i, s := range story {
+		c.tap(cards[s.rider], s.device, s.way, s.at.Add(time.Duration(i)*time.Second)) // no two at once: a chip counts them
 	}
 	var chunks []gate.Chunk
 	for _, name := range deviceNames {
@@ -67,11 +70,7 @@ func (c *city) tell(story []tapped, piece int) []gate.Chunk {
 func (c *city) byRider() (total int64) {
 	s := c.office.state
 	for _, a := range s.accounts[1:] {
-		var taps []fares.Tap
-		for i := range a.taps {
-			taps = append(taps, s.fareTap(&a.taps[i]))
-		}
-		statement, err := s.deps.Book.Rate(fares.Rider{}, taps, c.Clock.Now())
+		statement, err := s.deps.Book.Rate(fares.Rider{}, s.fareTaps(a), c.Clock.Now())
 		if err != nil {
 			c.Fatal(err)
 		}
@@ -146,6 +145,33 @@ func (c *city) sameAfterReplay() {
 		again.state.recount(c)
 	}
 	c.office.state.recount(c)
+	c.samePacked()
+}
+
+// samePacked compares the state with what is read of it as it would be kept now.
+func (c *city) samePacked() {
+	c.Helper()
+	p := &packer{hash: sha256.New()}
+	c.office.state.pack(p)
+	pieces := p.end()
+	again := c.newOffice()
+	u := &unpacker{more: func() ([]byte, error) {
+		if len(pieces) == 0 {
+			return nil, errSnapshot
+		}
+		piece := pieces[0]
+		pieces = pieces[1:]
+		return piece, nil
+	}}
+	s, was := again.state, c.office.state
+	if s.unpack(u); u.err != nil || len(u.b) != 0 || len(pieces) != 0 {
+		c.Fatalf("the packed state is not read: %v, %d octets and %d pieces left", u.err, len(u.b), len(pieces))
+	}
+	if again.Digest() != c.office.Digest() || !maps.Equal(s.list.stale, was.list.stale) || !slices.Equal(s.list.pending, was.list.pending) ||
+		s.list.epoch != was.list.epoch || s.listedOutside != was.listedOutside || !slices.Equal(s.shared.all(), was.shared.all()) {
+		c.Error("the packed state is another")
+	}
+	again.state.recount(c)
 }
 
 // recount looks through all bills and journeys for what the tallies say.
@@ -181,7 +207,14 @@ func TestRefusalsAtRandom(t *testing.T) {
 		for _, chunk := range c.tell(drawStory(r), 0) {
 			c.ask(Ingest{Chunk: chunk})
 		}
+		begin, wait := rapid.IntRange(0, 8).Draw(r, "rotation on day"), rapid.IntRange(0, 2).Draw(r, "in force so many days later")
 		for d := range 5 {
+			if d == begin {
+				c.ask(Rotate{})
+			}
+			if d == begin+wait && c.office.state.keys.next != 0 {
+				c.ask(Rotate{Force: true})
+			}
 			c.at(d, 23, 0)
 			c.closeDay(d)
 		}
@@ -194,6 +227,9 @@ func TestRefusalsAtRandom(t *testing.T) {
 			default:
 				r.Fatalf("after a month a bill of %d is %q", b.minor, b.state)
 			}
+		}
+		if v := c.keys(); v.Left != 0 || v.Cannot != 0 || v.Missing != 0 {
+			r.Fatalf("what cannot be named under the newest key: %+v", v)
 		}
 		for _, a := range c.office.state.accounts[1:] {
 			if ids, _ := c.office.state.difference(a); len(ids) != 0 {

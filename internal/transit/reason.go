@@ -21,6 +21,12 @@ const (
 	ReasonCategory                     // the rider's category
 	ReasonToken                        // the rider's token for the app
 	ReasonClaim                        // a first ride without authentication was granted
+	ReasonCounter                      // the chip's counter contradicts itself: there is a copy
+	ReasonRestricted                   // too many incomplete journeys in a year
+	ReasonFreed                        // the restriction has ended
+	ReasonUnited                       // what came in showed that two accounts are one rider's
+	ReasonAgain                        // the operator asks for a bill again
+	ReasonAgainRider                   // the rider does
 	reasonEnd
 )
 
@@ -39,6 +45,12 @@ var reasonTerms = [reasonEnd]glossary.Term{
 	ReasonCategory:   {EN: "rider category set", ZH: "设置乘客类别"},
 	ReasonToken:      {EN: "the rider's app was connected", ZH: "乘客应用已绑定"},
 	ReasonClaim:      {EN: "one ride before the first approval was granted", ZH: "允许首次获批前乘车一次"},
+	ReasonCounter:    {EN: "its counter contradicts itself: a copy was seen", ZH: "计数器前后矛盾：发现伪卡"},
+	ReasonRestricted: {EN: "too many incomplete journeys this year", ZH: "本年度未完整行程过多，限制乘车"},
+	ReasonFreed:      {EN: "the restriction has ended", ZH: "限制乘车已解除"},
+	ReasonUnited:     {EN: "two accounts turned out to be one rider's", ZH: "两个账户确认为同一乘客"},
+	ReasonAgain:      {EN: "the operator has the bill asked for again", ZH: "运营方发起补扣"},
+	ReasonAgainRider: {EN: "the rider has the bill asked for again", ZH: "乘客发起补扣"},
 }
 
 // Term is the reason in both languages.
@@ -61,6 +73,7 @@ var askTerms = [...]glossary.Term{
 	AskTap:      {EN: "debt tried again because of a tap", ZH: "刷卡触发补扣"},
 	AskRefund:   {EN: "refund", ZH: "退款"},
 	AskUpload:   {EN: "upload of what the card paid", ZH: "卡内支付上送"},
+	AskReturn:   {EN: "refund of what the card paid for no ride", ZH: "退还卡内支付（未乘车）"},
 }
 
 // Term is what a request is for, in both languages.

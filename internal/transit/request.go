@@ -26,6 +26,7 @@ const (
 	AskTap                     // a debt, because the card was tapped
 	AskRefund                  // money back
 	AskUpload                  // what a card paid by itself
+	AskReturn                  // that money back, when it was for no ride
 )
 
 // onlineTags is field 55 of a request, in the order seen in the field [REF 6.1].
@@ -175,6 +176,9 @@ func (o *Office) shape(m *unionpay.FinancialRequest, ask Ask, c *credential, b *
 		original(c.hold.batch, c.hold.stan, c.hold.date)
 	case AskRefund:
 		m.Advice, m.Processing, m.Info.MessageType, m.RRN, m.Reserved = true, unionpay.ProcessingVoid, unionpay.KindRefund, b.paid.rrn, "CUP"
+		original(b.paid.batch, b.paid.stan, b.paid.date)
+	case AskReturn:
+		m.Advice, m.Processing, m.Info.MessageType, m.RRN, m.Reserved = true, unionpay.ProcessingVoid, unionpay.KindOfflineRefund, b.paid.rrn, "CUP"
 		original(b.paid.batch, b.paid.stan, b.paid.date)
 	case AskUpload:
 		m.Info.MessageType, m.Reserved = unionpay.KindOfflineUpload, "CUP"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tapnet/gate"
+	"tapnet/gate/denylist"
 	"tapnet/internal/clock"
 	"tapnet/internal/hsm"
 	"tapnet/internal/journal"
@@ -45,7 +46,7 @@ func profileNamed(t testing.TB, name string) Profile {
 func depsOf(t testing.TB, box *transittest.Box, profile Profile) Deps {
 	d := Deps{
 		Terminal: "M0000001", Merchant: "301000041110001", Acquirer: transittest.Name, Vault: box.HSM, SealKey: networktest.KeySeal, Opener: box,
-		IDs: transittest.IDs(t), Signer: transittest.Signer, Devices: map[string]gate.ChainKey{}, Stations: map[uint32]Place{
+		Keys: &transittest.Keys{TB: t}, Epoch: transittest.FirstEpoch, Signer: transittest.Signer, Devices: map[string]gate.ChainKey{}, Stations: map[uint32]Place{
 			transittest.A: {Service: "metro", Place: "A"}, transittest.B: {Service: "metro", Place: "B"}, transittest.C: {Service: "metro", Place: "C"},
 			transittest.D: {Service: "metro", Place: "D"}, transittest.Bus: {Service: "bus", Place: "K"},
 			transittest.Inspector: {Service: "metro", Place: "train", Inspects: true},
@@ -215,6 +216,19 @@ func (c *city) agrees() {
 	if got := c.office.state.book.Balance(AccountAcquirer); got.DebitsPosted-got.CreditsPosted != c.bank.Minor {
 		c.Errorf("the acquirer owes %d by our books and %d by its own", got.DebitsPosted-got.CreditsPosted, c.bank.Minor)
 	}
+}
+
+// listed is what the gates were told of a card, by its name under any key in use.
+func (c *city) listed(id denylist.ID) (l listing, on bool) {
+	s := c.office.state
+	if at, known := s.known(id); known {
+		l, on = s.list.told[at]
+		return l, on
+	}
+	if at, known := s.marked(id); known {
+		l, on = s.list.told[-at]
+	}
+	return l, on
 }
 
 func (c *city) bills() []*bill {

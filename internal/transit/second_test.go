@@ -11,17 +11,21 @@ var opinions = map[string]int{}
 
 const mostOpinions = 2
 
-// second asks package verify for its opinion of the journal so far.
+// second asks package verify for its opinion of the journal so far, and of the state that the office would keep beside it.
 func (c *city) second() {
 	c.Helper()
 	if opinions[c.Name()]++; opinions[c.Name()] > mostOpinions {
 		return
 	}
-	findings, err := verifytest.Transit(c.Context(), filepath.Join(c.TempDir(), "metro"), c.deps.Terminal, c.Rows())
+	s := c.packed(func(*state) {})
+	report, err := verifytest.VerifyTransit(c.Context(), filepath.Join(c.TempDir(), "metro"), s)
 	if err != nil {
 		c.Fatal(err)
 	}
-	for _, f := range findings {
-		c.Errorf("second opinion: %s", f)
+	for _, w := range report.Findings {
+		c.Errorf("second opinion: %s", w)
+	}
+	if !report.Kept.Compared {
+		c.Errorf("the state as of row %d of %d was not compared", s.Watermark, len(s.Rows))
 	}
 }

@@ -1,6 +1,7 @@
 package transit
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -20,7 +21,8 @@ import (
 //	cells place<<32…  the pieces in order: what pack writes
 
 const (
-	snapshotVersion = 1
+	// snapshotVersion 2 has names under several keys, and entries from outside.
+	snapshotVersion = 2
 	places          = 2
 	placeShift      = 32
 	headerBytes     = 1 + 1 + 8 + 8 + sha256.Size
@@ -103,14 +105,45 @@ func (o *Office) Open(ctx context.Context, archive journal.Archive, watermark ui
 		if err != nil {
 			return fmt.Errorf("read the kept state: %w", err)
 		}
-		if !found || len(header.Data) != headerBytes || header.Data[0] != snapshotVersion || header.Data[1] != place ||
+		if !found || len(header.Data) != headerBytes || header.Data[0] == 0 || header.Data[0] > snapshotVersion || header.Data[1] != place ||
 			binary.BigEndian.Uint64(header.Data[2:]) != watermark {
 			continue
 		}
 		o.kept = keptState{place: place, row: watermark}
+		if header.Data[0] < snapshotVersion {
+			return o.readAll(ctx, watermark)
+		}
 		return o.load(ctx, header.Data)
 	}
 	return fmt.Errorf("transit: as of row %d: %w", watermark, errSnapshot)
+}
+
+var errWhole = errors.New("the rows up to the kept state are read")
+
+// readAll takes every row up to the watermark in: a kept state of an earlier version of this program is not read.
+func (o *Office) readAll(ctx context.Context, watermark uint64) error {
+	rows, ok := o.archive.(interface {
+		Load(ctx context.Context, after uint64, fn func(*journal.Row) error) error
+	})
+	if !ok {
+		return fmt.Errorf("transit: the kept state is of an earlier version, and this store does not read rows: %w", errSnapshot)
+	}
+	err := rows.Load(ctx, 0, func(r *journal.Row) error {
+		if r.Seq != o.state.last+1 {
+			return fmt.Errorf("row %d follows row %d: %w", r.Seq, o.state.last, errSnapshot)
+		}
+		if err := o.Replay(r); err != nil {
+			return err
+		}
+		if r.Seq == watermark {
+			return errWhole
+		}
+		return nil
+	})
+	if errors.Is(err, errWhole) || err == nil && o.state.last == watermark {
+		return nil
+	}
+	return fmt.Errorf("transit: the kept state is of an earlier version, and the journal does not have the rows that made it: %w", cmp.Or(err, errSnapshot))
 }
 
 // load reads the pieces that a header names.
@@ -161,8 +194,12 @@ func (s *state) pack(p *packer) {
 	for state := TapPending; state < tapStateEnd; state++ {
 		p.u(t.States[state])
 	}
+	p.u(uint64(s.keys.now), uint64(s.keys.next), uint64(s.keys.former))
+	p.i(int64(s.forced))
+	p.u(s.begun, uint64(s.pages))
 	s.packDevices(p)
 	s.packRiders(p)
+	s.packMarks(p)
 	s.packList(p)
 	p.u(uint64(len(s.takenBack)))
 	for key := range s.takenBack {
@@ -188,6 +225,11 @@ func (s *state) pack(p *packer) {
 		p.json(packedPayment{Seq: pay.seq, At: pay.at, Key: pay.key, Ask: pay.ask, Credential: pay.credential, Bill: pay.bill, Minor: pay.minor,
 			Status: pay.status, Chip: pay.chip, Sealed: pay.sealed, STAN: pay.stan, Batch: pay.batch, Date: pay.date, Auth: pay.auth, RRN: pay.rrn})
 	}
+	p.u(uint64(len(s.freed)))
+	for n, at := range s.freed {
+		p.u(uint64(n))
+		p.i(at)
+	}
 }
 
 func (s *state) unpack(u *unpacker) {
@@ -212,8 +254,12 @@ func (s *state) unpack(u *unpacker) {
 			t.States[state] = n
 		}
 	}
+	s.keys = epochs{denylist.Epoch(u.u()), denylist.Epoch(u.u()), denylist.Epoch(u.u())}
+	s.shared.set(s.keys)
+	s.forced, s.begun, s.pages = stamp(u.i()), u.u(), int32(u.u())
 	s.unpackDevices(u)
 	s.unpackRiders(u)
+	s.unpackMarks(u)
 	s.unpackList(u)
 	for range u.count() {
 		s.takenBack[u.key()] = true
@@ -244,6 +290,14 @@ func (s *state) unpack(u *unpacker) {
 		if pay.status == held && pay.ask == AskHold {
 			s.credentials[pay.credential].hold = pay
 		}
+	}
+	for range u.count() {
+		n := u.u()
+		if n == 0 || n >= uint64(len(s.credentials)) || u.err != nil {
+			u.fail()
+			return
+		}
+		s.freed[int32(n)] = u.i()
 	}
 }
 
@@ -283,18 +337,17 @@ func (s *state) packList(p *packer) {
 	p.u(s.list.sequence)
 	p.raw(s.list.digest[:])
 	p.i(int64(stampOf(s.list.at)))
-	p.u(uint64(len(s.list.listed)))
-	for id, l := range s.list.listed {
-		p.raw(id[:])
-		p.u(uint64(l.kind), uint64(l.reason))
+	p.u(uint64(s.list.epoch), uint64(len(s.list.told)))
+	for subject, l := range s.list.told {
+		p.i(int64(subject))
+		p.u(uint64(l.kind), uint64(l.reason), uint64(l.until))
 	}
 	p.u(uint64(len(s.list.stale)))
 	for n := range s.list.stale {
 		p.u(uint64(n))
 	}
-	p.u(uint64(len(s.parBy)))
-	for id, n := range s.parBy {
-		p.raw(id[:])
+	p.u(uint64(len(s.list.pending)))
+	for _, n := range s.list.pending {
 		p.u(uint64(n))
 	}
 }
@@ -302,20 +355,33 @@ func (s *state) packList(p *packer) {
 func (s *state) unpackList(u *unpacker) {
 	s.list.sequence = u.u()
 	u.raw(s.list.digest[:])
-	s.list.at = stamp(u.i()).Time()
-	id := func() (id denylist.ID) {
-		u.raw(id[:])
-		return id
+	s.list.at, s.list.epoch = stamp(u.i()).Time(), denylist.Epoch(u.u())
+	within := func(n, of int) int32 {
+		if n <= 0 || n >= of {
+			u.fail()
+			return 0
+		}
+		return int32(n)
 	}
 	for range u.count() {
-		at := id()
-		s.list.listed[at] = listing{denylist.Kind(u.u()), denylist.Reason(u.u())}
+		subject := u.i()
+		if subject < 0 {
+			within(int(-subject), len(s.marks))
+		} else {
+			within(int(subject), len(s.credentials))
+		}
+		if s.list.told[int32(subject)] = (listing{denylist.Kind(u.u()), denylist.Reason(u.u()), denylist.Day(u.u())}); u.err != nil {
+			return
+		}
 	}
 	for range u.count() {
-		s.list.stale[int32(u.u())] = true
+		if s.list.stale[within(int(u.u()), len(s.accounts))] = true; u.err != nil {
+			return
+		}
 	}
 	for range u.count() {
-		at := id()
-		s.parBy[at] = int32(u.u())
+		if s.list.pending = append(s.list.pending, within(int(u.u()), len(s.marks))); u.err != nil {
+			return
+		}
 	}
 }

@@ -55,10 +55,11 @@ type proof struct {
 
 // credential is a card, or a token of one, as the gates know it.
 type credential struct {
-	number    int32
-	account   int32
-	id        denylist.ID
-	epoch     denylist.Epoch
+	number  int32
+	account int32
+	names
+	twin      int32 // the credential that this one turned out to be; 0 for none
+	outside   int32 // the mark by which an entry from outside names it; 0 for none
 	atc       uint16
 	verifying bool
 	refused   bool            // the last verification was, for want of money
@@ -106,11 +107,14 @@ type account struct {
 
 // person is what most riders never tell: they tap, and that is all.
 type person struct {
-	par         denylist.ID
+	par         int32 // mark of the account reference; 0 for none
 	corrections []fares.Correction
 	category    string
 	token       [32]byte                // hash of the rider's token for the app; zero for none
 	earlier     map[int]fares.YearCount // of years whose taps are forgotten
+	restricted  int                     // the year in which too many journeys are incomplete; 0: none
+	forgiven    int                     // the year in which the operator let the rider ride all the same
+	paid        []paid                  // taps that cards paid by themselves, the latest
 }
 
 // nobody is the person of all who have told nothing.
@@ -175,30 +179,41 @@ type purse struct {
 
 // state is the journal, folded; only apply changes what survives a restart.
 type state struct {
-	deps         *Deps
-	devices      []*device
-	deviceBy     map[string]int32
-	credentials  []*credential // from 1
-	credentialBy index
-	accounts     []*account // from 1
-	parBy        map[denylist.ID]int32
-	bills        map[uint64]*bill
-	takenBack    map[tapKey]bool // taps that do not count and are not here yet
-	payments     map[string]*payment
-	bySeq        map[uint64]*payment
-	stan, batch  uint32
-	book         *ledger.Book
-	closed       fares.Date // the last day closed; 0 for none
-	closing      *closing
-	list         list
-	agenda       agenda
-	tokens       map[[32]byte]int32 // account of a rider's token, by its hash
-	claims       map[int32]bool     // credentials whose first ride was granted, until they are approved
-	approved     []approval         // of those, the latest, in order
-	purses       []purse            // to be told to the acquirer, in order
-	totals       Totals
-	tallies      tallies
-	last         uint64
+	deps          *Deps
+	devices       []*device
+	deviceBy      map[string]int32
+	credentials   []*credential // from 1
+	credentialBy  index
+	accounts      []*account // from 1
+	marks         []*mark    // from 1
+	markBy        index
+	keys          epochs
+	shared        sharedEpochs
+	forced        stamp  // when the epoch in force came into force by a rotation; zero: it was the first
+	begun         uint64 // the row that began the last rotation
+	pages         int32  // rows that hold sealed values
+	listedOutside int    // entries from outside
+	bills         map[uint64]*bill
+	takenBack     map[tapKey]bool // taps that do not count and are not here yet
+	payments      map[string]*payment
+	bySeq         map[uint64]*payment
+	stan, batch   uint32
+	book          *ledger.Book
+	closed        fares.Date // the last day closed; 0 for none
+	closing       *closing
+	list          list
+	agenda        agenda
+	tokens        map[[32]byte]int32 // account of a rider's token, by its hash
+	freed         map[int32]int64    // credentials that were stopped as copies and released: when, in milliseconds
+	restricted    map[int32]bool     // accounts with too many incomplete journeys
+	united        []union            // accounts that have become one, and no row says so yet
+	claims        map[int32]bool     // credentials whose first ride was granted, until they are approved
+	approved      []approval         // of those, the latest, in order
+	purses        []purse            // to be told to the acquirer, in order
+	returns       map[uint64]int32   // uploads that the acquirer took for no ride, by the row of the request: whose they are
+	totals        Totals
+	tallies       tallies
+	last          uint64
 }
 
 // accountNames are all of them.
@@ -219,13 +234,16 @@ func (a accountName) spec(deps *Deps) ledger.AccountSpec {
 
 func newState(deps *Deps) (*state, error) {
 	s := &state{
-		deps: deps, deviceBy: map[string]int32{}, credentials: []*credential{nil}, credentialBy: newIndex(), accounts: []*account{nil},
-		parBy: map[denylist.ID]int32{}, bills: map[uint64]*bill{}, takenBack: map[tapKey]bool{}, payments: map[string]*payment{},
-		bySeq: map[uint64]*payment{}, claims: map[int32]bool{}, tokens: map[[32]byte]int32{}, batch: 1, book: ledger.NewBook(),
+		deps: deps, keys: epochs{now: deps.Epoch}, marks: []*mark{nil}, markBy: newIndex(), deviceBy: map[string]int32{},
+		credentials: []*credential{nil}, credentialBy: newIndex(), accounts: []*account{nil},
+		bills: map[uint64]*bill{}, takenBack: map[tapKey]bool{}, payments: map[string]*payment{},
+		bySeq: map[uint64]*payment{}, claims: map[int32]bool{}, returns: map[uint64]int32{},
+		freed: map[int32]int64{}, restricted: map[int32]bool{}, tokens: map[[32]byte]int32{}, batch: 1, book: ledger.NewBook(),
 	}
 	s.tallies = tallies{debts: map[uint64]bool{}, days: map[fares.Date]*DayView{}}
-	s.list.listed, s.list.stale = map[denylist.ID]listing{}, map[int32]bool{}
+	s.list.told, s.list.stale = map[int32]listing{}, map[int32]bool{}
 	s.totals.States = map[TapState]uint64{}
+	s.shared.set(s.keys)
 	for _, a := range accountNames {
 		if code := s.book.Open(a.number, a.spec(deps)); code != ledger.OK {
 			return nil, fmt.Errorf("transit: open the account %q: %s", a.name, code)
@@ -244,20 +262,6 @@ func (s *state) deviceOf(name string) *device {
 	d := &device{name: name, number: int32(len(s.devices))}
 	s.devices, s.deviceBy[name] = append(s.devices, d), d.number
 	return d
-}
-
-// credentialOf finds a credential, or takes it up as an account of its own.
-func (s *state) credentialOf(id denylist.ID, epoch denylist.Epoch) *credential {
-	if at, ok := s.known(id); ok {
-		return s.credentials[at]
-	}
-	c := &credential{number: int32(len(s.credentials)), id: id, epoch: epoch, account: int32(len(s.accounts))}
-	s.credentials = append(s.credentials, c)
-	s.credentialBy.put(id, c.number)
-	a := &account{number: c.account, first: [1]int32{c.number}, person: nobody}
-	a.credentials = a.first[:]
-	s.accounts = append(s.accounts, a)
-	return c
 }
 
 func (s *state) credential(number int64) *credential {
@@ -279,31 +283,6 @@ func (s *state) accountOf(number int64) *account {
 	return nil
 }
 
-// link says that a credential belongs to the account of a reference. Two accounts become one: the older number stays.
-func (s *state) link(c *credential, par denylist.ID) {
-	a := s.accounts[c.account]
-	at, known := s.parBy[par]
-	switch {
-	case a.par == par:
-		return
-	case !known:
-		if a.par.IsZero() {
-			a.own().par = par
-			s.parBy[par] = a.number
-		}
-		s.list.stale[a.number] = true
-		return
-	}
-	b := s.accountOf(int64(at))
-	if b == a {
-		return
-	}
-	if a.number < b.number {
-		a, b = b, a
-	}
-	s.merge(a, b)
-}
-
 // merge makes a part of b.
 func (s *state) merge(a, b *account) {
 	for _, n := range a.credentials {
@@ -315,14 +294,18 @@ func (s *state) merge(a, b *account) {
 	if a.person != nobody {
 		b.own().join(a.person)
 	}
-	if !b.par.IsZero() {
-		s.parBy[b.par] = b.number
+	if b.par != 0 {
+		s.marks[b.par].of = b.number
+	}
+	if par := a.par; par != 0 && par != b.par {
+		defer func() { s.review(s.marks[par]) }() // it speaks for itself from now on
 	}
 	if b.since == 0 || a.since != 0 && a.since < b.since {
 		b.since = a.since
 	}
 	b.unbilled += a.unbilled
 	b.waiting = true
+	s.joined(a, b)
 	*a = account{number: a.number, merged: b.number, person: nobody}
 	s.list.stale[b.number] = true
 }
@@ -330,7 +313,8 @@ func (s *state) merge(a, b *account) {
 // join takes over what another has told.
 func (p *person) join(other *person) {
 	p.corrections = append(p.corrections, other.corrections...)
-	if p.par.IsZero() {
+	p.paid = append(p.paid, other.paid...)
+	if p.par == 0 {
 		p.par = other.par
 	}
 	if p.category == "" {
@@ -342,6 +326,7 @@ func (p *person) join(other *person) {
 	for year, n := range other.earlier {
 		p.count(year, n)
 	}
+	p.restricted, p.forgiven = max(p.restricted, other.restricted), max(p.forgiven, other.forgiven)
 }
 
 // count adds to what is remembered of a year.
@@ -356,9 +341,10 @@ func (p *person) count(year int, n fares.YearCount) {
 // apply brings the state to where the row left it. Terminal of a device's row is its name; Card is a credential's number, or in Noted rows of the kinds below
 // an account's.
 //
-//	Uploaded          records of a device: Terminal, Key, Note = records, Answer = links around them and account references
+//	Uploaded          records of a device: Terminal, Key, Note = records, Answer = links around them, other names of cards, and account references
 //	Charged           a bill, or what a bill would be if it were not nothing or less: Card, Note = lines
-//	Requested         a request to the acquirer: Key, Card, Reason = ask, Linked = bill (0 for a verification), Note = sealed request
+//	Requested         a request to the acquirer: Key, Card, Reason = ask, Linked = bill (upload's row for a return of it, 0 for a verification), Note = sealed
+//	                  request
 //	Answered          its answer: Linked = Requested row, Reason = code, Answer
 //	TimedOut          no answer in time, a reversal is on its way: Linked = Requested row
 //	Voided            an approval is given back by a reversal: Linked = Requested row
@@ -367,20 +353,22 @@ func (p *person) count(year int, n fares.YearCount) {
 //	Settled           a bill is paid another way: Linked = bill
 //	Adjusted          a bill is lowered: Linked = bill, Amount
 //	DayClosed         a close begins (Reason 1) or ends (Reason 2): BusinessDate
-//	CardChanged       an operator's or the network's word about a credential or account: Reason = change, Note
+//	CardChanged       the operator's, the rider's or the network's word about a credential or account, or what the office found out: Reason = change, Note
 //	TerminalChanged   what a device says about itself: Terminal, Note
 //	Noted             a delta of the deny list: Key, Note = delta
-func (s *state) apply(r *journal.Row) error { return s.applyWith(r, nil) }
+//	KeysChanged       a rotation of the deny list's key: Reason = how far, Note = epoch and new names
+//	Advised           entries of the deny list from outside: Reason, Key, Note
+func (s *state) apply(r *journal.Row) error { return s.applyWith(r, nil, nil) }
 
-// applyWith is apply for a caller that has the records of an Uploaded row already.
-func (s *state) applyWith(r *journal.Row, records []gate.Record) error {
+// applyWith is apply for a caller that has the records of an Uploaded row already, and wants to know whose they are.
+func (s *state) applyWith(r *journal.Row, records []gate.Record, tapped []int32) error {
 	s.last = r.Seq
 	if err := s.transfer(r); err != nil {
 		return err
 	}
 	switch r.Kind {
 	case journal.Uploaded:
-		return s.applyUploaded(r, records)
+		return s.applyUploaded(r, records, tapped)
 	case journal.Charged:
 		return s.applyCharged(r)
 	case journal.Requested:
@@ -397,6 +385,10 @@ func (s *state) applyWith(r *journal.Row, records []gate.Record) error {
 		return s.applyHealth(r)
 	case journal.Noted:
 		return s.applyDelta(r)
+	case journal.KeysChanged:
+		return s.applyKeys(r)
+	case journal.Advised:
+		return s.applyAdvised(r)
 	}
 	return fmt.Errorf("row %d: kind %s has no meaning for a transit operator", r.Seq, r.Kind)
 }

@@ -106,7 +106,7 @@ func TestBothLanguages(t *testing.T) {
 // TestProfiles: the ones that come with the program can be used, and bad ones are refused.
 func TestProfiles(t *testing.T) {
 	for _, p := range Profiles() {
-		if err := p.check(); err != nil {
+		if err := p.Check(); err != nil {
 			t.Errorf("%s: %v", p.Name, err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestProfiles(t *testing.T) {
 	} {
 		p := profileNamed(t, "aggregate")
 		change(&p)
-		if p.check() == nil {
+		if p.Check() == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

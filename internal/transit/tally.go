@@ -8,6 +8,7 @@ type tallies struct {
 	states [billStateEnd]uint64
 	debts  map[uint64]bool // bills that keep a card on the list
 	days   map[fares.Date]*DayView
+	purse  uint64 // payments of cards by themselves that the acquirer refused
 }
 
 func (t *tallies) day(date fares.Date) *DayView {

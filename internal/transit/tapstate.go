@@ -56,7 +56,7 @@ func (s TapState) Final() bool { return s > TapPending && s < tapStateEnd }
 
 // tap is one opened gate, as small as it can be: there are tens of millions of them.
 type tap struct {
-	at         int64 // milliseconds since 1970, by the corrected clock
+	clock      int64 // milliseconds since 1970, by the corrected clock, above the chip's counter: see tapClock
 	sequence   uint64
 	device     int32
 	credential int32
@@ -66,7 +66,18 @@ type tap struct {
 	flags      gate.Flags
 }
 
-func (t *tap) instant() time.Time { return time.UnixMilli(t.at).UTC() }
+// counterBits of a tap's clock are the chip's counter. A record's clock ends below 2^45, so that both fit.
+const counterBits = 16
+
+func tapClock(at int64, atc uint16) int64 { return at<<counterBits | int64(atc) }
+
+// at is the tap's instant in milliseconds since 1970.
+func (t *tap) at() int64 { return t.clock >> counterBits }
+
+// atc is the chip's counter; 0 when it showed none.
+func (t *tap) atc() uint16 { return uint16(t.clock) }
+
+func (t *tap) instant() time.Time { return time.UnixMilli(t.at()).UTC() }
 
 // fareKind is what a direction is at a place.
 func fareKind(d gate.Direction, p *Place) fares.Kind {

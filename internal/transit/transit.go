@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tapnet/gate"
@@ -23,13 +24,17 @@ type Office struct {
 	envelope delivery.Envelope
 	archive  journal.Archive
 	recent   []kept
-	closed   []string // keys of requests that the security module could not open after a restart
-	under    int      // requests under way
-	verify   []int32  // credentials to be verified when there is room
-	troubles uint64   // riders whose taps could not be rated
+	closed   []string          // keys of requests that the security module could not open after a restart
+	under    int               // requests under way
+	verify   []doubt           // credentials to be verified when there is room
+	troubles uint64            // riders whose taps could not be rated
+	riders   map[int32][]stamp // when accounts asked for a debt again by themselves, within the last hour
 	kept     keptState
 	saving   *saving // nil: no snapshot is on its way
 	saveSoon bool
+	work     atomic.Pointer[keyWork] // what is to be named under a new key next
+	pass     keyPass
+	ranOut   outsideSweep
 }
 
 // New makes an office that has seen no tap.
@@ -47,15 +52,31 @@ func New(deps Deps) (*Office, error) {
 	return o, nil
 }
 
-// Prepare verifies a chunk, which costs time and needs no state.
+// Prepare verifies a chunk, names what comes from outside, and opens what is to be named under a new key: all that costs time and needs no state but which
+// keys are in use.
 func (o *Office) Prepare(ev *journal.Event) {
-	if c, ok := ev.Command.(Ingest); ok {
+	switch c := ev.Command.(type) {
+	case Ingest:
 		ev.Finding = o.prepareChunk(&c.Chunk)
+	case List:
+		ev.Finding = o.prepareEntries(c.Entries, o.state.shared.all(), true)
+	case Unlist:
+		ev.Finding = o.prepareEntries(c.Entries, o.state.shared.all(), false)
+	}
+	if ev.Timer == keysTimer {
+		if w := o.work.Load(); w != nil {
+			ev.Finding = o.openWork(w)
+		}
 	}
 }
 
 // Handle decides one event.
 func (o *Office) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
+	o.handle(now, ev, step)
+	o.tellUnited(now, step)
+}
+
+func (o *Office) handle(now time.Time, ev *journal.Event, step *journal.Step) {
 	switch m := ev.Message.(type) {
 	case *unionpay.FinancialResponse:
 		o.answered(now, ev.From, m, step)
@@ -72,9 +93,10 @@ func (o *Office) Handle(now time.Time, ev *journal.Event, step *journal.Step) {
 	case closeTimer:
 		o.closeSome(now, step)
 	case listTimer:
-		o.publish(now, false, step)
-		step.Emit(journal.Effect{Timer: listTimer, After: o.deps.ListEvery})
-	case dueTimer:
+		o.publishOn(now, step)
+	case keysTimer:
+		o.rotateOn(now, ev, step)
+	case dueTimer, purseTimer:
 		o.pump(now, step)
 	default:
 		if key, ok := strings.CutPrefix(ev.Timer, voidTimer); ok {
@@ -97,13 +119,22 @@ func (o *Office) command(now time.Time, ev *journal.Event, step *journal.Step) {
 		o.closeSome(now, step)
 		step.Emit(journal.Effect{Reply: o.progress()})
 	case Publish:
-		step.Emit(journal.Effect{Reply: o.publish(now, true, step)})
+		done, _ := o.publish(now, true, allDeltas, step)
+		step.Emit(journal.Effect{Reply: done})
 	case BuildBase:
 		step.Emit(journal.Effect{Reply: o.base(now)})
 	case Heard:
 		o.heard(now, c, step)
 	case Claim:
 		o.claim(now, c, step)
+	case List:
+		o.list(now, ev, c, step)
+	case Unlist:
+		o.unlist(now, ev, c, step)
+	case Rotate:
+		step.Emit(journal.Effect{Reply: o.rotate(now, c, step)})
+	case Retire:
+		step.Emit(journal.Effect{Reply: o.retire(now, c, step)})
 	case delivery.Up:
 		o.queue.Reached(c.Peer, step)
 	default:
@@ -126,33 +157,68 @@ func (o *Office) append(step *journal.Step, now time.Time, row journal.Row) {
 	step.Decide(now, row, o.state.apply)
 }
 
-const dueTimer = "due"
+const (
+	dueTimer   = "due"
+	purseTimer = "purse"
+)
 
 // follow does what new taps ask for: verifications, bills that need not wait for the close, recoveries.
-func (o *Office) follow(now time.Time, records []gate.Record, pieces []piece, touched map[int32]bool, step *journal.Step) {
+func (o *Office) follow(now time.Time, found *received, pieces []piece, touched map[int32]bool, step *journal.Step) {
 	s := o.state
 	for _, p := range pieces {
 		for i := p.from; i < p.to; i++ {
-			r := &records[i]
-			if r.Kind == gate.TapRecord && r.Reason == gate.DeniedDebt {
-				if n, known := s.known(r.ID); known {
-					o.recover(now, s.credentials[n])
-				}
+			if r := &found.records[i]; r.Kind == gate.TapRecord && r.Reason == gate.DeniedDebt && found.tapped[i] != 0 {
+				o.recover(now, s.credentials[found.tapped[i]])
+			} else if found.tapped[i] != 0 && provesCopy(r) {
+				o.accuse(now, s.credentials[found.tapped[i]], r.At, step)
 			}
 		}
 	}
+	risky := o.risks(found, pieces)
 	for _, n := range slices.Sorted(maps.Keys(touched)) {
 		c := s.credentials[n]
-		if o.distrusts(now, c) {
-			o.verify = append(o.verify, n)
+		o.judge(now, c, step)
+		if o.distrusts(now, c, risky[n]) {
+			o.verify = append(o.verify, doubt{n, risky[n]})
 		}
 		o.early(now, s.accounts[c.account], step)
 	}
 	o.pump(now, step)
 }
 
+// doubt is a credential to be verified, and whether a mark of its tap is the reason.
+type doubt struct {
+	credential int32
+	risky      bool
+}
+
+// riskMarks of a tap that opened ask for a verification though the last approval still stands [REF 2.4]: the gate's list was old, the card proved nothing, or
+// it tapped where it should not have been able to.
+const riskMarks = gate.FlagStaleList | gate.FlagNoODA | gate.FlagCounter | gate.FlagTooOften
+
+// risks gives the credentials with such a tap since their last approval.
+func (o *Office) risks(found *received, pieces []piece) map[int32]bool {
+	var risky map[int32]bool
+	if o.deps.Profile.RiskTrust == 0 {
+		return nil
+	}
+	for _, p := range pieces {
+		for i := p.from; i < p.to; i++ {
+			r, n := &found.records[i], found.tapped[i]
+			if n == 0 || r.Kind != gate.TapRecord || r.Reason != gate.OK || r.Flags&riskMarks == 0 || !r.At.After(o.state.credentials[n].approved.Time()) {
+				continue
+			}
+			if risky == nil {
+				risky = map[int32]bool{}
+			}
+			risky[n] = true
+		}
+	}
+	return risky
+}
+
 // distrusts reports whether a credential that was tapped has to be verified.
-func (o *Office) distrusts(now time.Time, c *credential) bool {
+func (o *Office) distrusts(now time.Time, c *credential, risky bool) bool {
 	m := &c.material
 	if o.deps.Profile.Verify == VerifyNothing || c.verifying || c.refused || c.stop != 0 || c.owing > 0 || m.row == 0 || m.used || m.shown {
 		return false
@@ -160,7 +226,8 @@ func (o *Office) distrusts(now time.Time, c *credential) bool {
 	if o.deps.Profile.Verify == VerifyMaximum {
 		return c.hold == nil && len(o.state.accounts[c.account].taps) > 0
 	}
-	return c.approved == 0 || now.Sub(c.approved.Time()) >= o.deps.Profile.Trust
+	since := now.Sub(c.approved.Time())
+	return c.approved == 0 || since >= o.deps.Profile.Trust || risky && since >= o.deps.Profile.RiskTrust
 }
 
 // recover brings debts of a card forward that was tapped and refused: fresh chip data may go through.
@@ -180,10 +247,15 @@ func (o *Office) pump(now time.Time, step *journal.Step) {
 	for len(o.state.purses) > 0 && o.under < o.deps.Under && o.sendUpload(now, o.state.purses[0], step) {
 		o.under++
 	}
+	o.sendReturns(now, step)
+	if o.under < o.deps.Under && len(o.state.purses)+len(o.state.returns) > 0 {
+		step.Emit(journal.Effect{Timer: purseTimer, After: presentLater}) // the security module cannot open a card's data now
+	}
 	for len(o.verify) > 0 && o.under < o.deps.Under {
-		c := o.state.credentials[o.verify[0]]
+		first := o.verify[0]
+		c := o.state.credentials[first.credential]
 		o.verify = o.verify[1:]
-		if o.distrusts(now, c) && o.sendVerification(now, c, step) {
+		if o.distrusts(now, c, first.risky) && o.sendVerification(now, c, step) {
 			o.under++
 		}
 	}
@@ -197,6 +269,10 @@ func (o *Office) pump(now time.Time, step *journal.Step) {
 			return
 		}
 		o.state.agenda.drop()
+		if o.mustWait(b) {
+			o.state.agenda.put(b, now.Add(presentLater))
+			continue
+		}
 		if !o.present(now, b, step) {
 			// The security module or the disk cannot give the card's data now.
 			o.state.agenda.put(b, now.Add(presentLater))
@@ -206,13 +282,33 @@ func (o *Office) pump(now time.Time, step *journal.Step) {
 	}
 }
 
-// presentLater is when a bill is tried again whose card's data could not be read.
+// presentLater is when a bill is tried again whose card's data could not be read, or that waits for another request.
 const presentLater = time.Minute
+
+// mustWait reports whether a bill has to wait for another request of its credential: there is one cryptogram, and until the issuer has seen it nothing proves
+// the card; and what is held completes one bill.
+func (o *Office) mustWait(b *bill) bool {
+	c := o.state.credentials[b.credential]
+	if c.hold == nil && (c.proof != nil || !c.material.used || c.material.shown) {
+		return false
+	}
+	if c.verifying && c.hold == nil {
+		return true
+	}
+	return slices.ContainsFunc(c.bills, func(seq uint64) bool {
+		other := o.state.bills[seq]
+		return other != b && (other.state == Asked || other.state == Recovering)
+	})
+}
 
 func (o *Office) sendVerification(now time.Time, c *credential, step *journal.Step) bool {
 	switch o.deps.Profile.Verify {
 	case VerifyMaximum:
-		return o.send(now, AskHold, c, nil, o.deps.Profile.MaximumMinor, step)
+		most := o.deps.Profile.MaximumMinor
+		if bill := o.deps.Profile.BillMinor; bill > 0 {
+			most = min(most, bill)
+		}
+		return o.send(now, AskHold, c, nil, most, step)
 	case VerifyZero:
 		return o.send(now, AskVerify, c, nil, 0, step)
 	}
@@ -249,6 +345,9 @@ func (o *Office) answered(now time.Time, from string, m *unionpay.FinancialRespo
 		Kind: journal.Answered, Linked: p.seq, Card: int64(p.credential), Terminal: o.deps.Terminal, STAN: p.stan, RRN: answer.RRN, Amount: p.minor,
 		Currency: currencyNumber(&o.deps), Reason: answer.Response.Pack(), Answer: answer.AppendBinary(nil),
 	}
+	if class, _ := ClassOf(answer.Response); !repeats(p.ask) {
+		r.Note = o.state.planned(o.state.bills[p.bill], class, now)
+	}
 	if answer.Response.Approved() && p.minor > 0 {
 		r.Debit, r.Credit = accountsOf(p.ask)
 	}
@@ -279,6 +378,8 @@ func accountsOf(ask Ask) (debit, credit ledger.Account) {
 		return AccountRiders, AccountAcquirer
 	case AskUpload:
 		return AccountAcquirer, AccountFares
+	case AskReturn:
+		return AccountFares, AccountAcquirer
 	}
 	return AccountAcquirer, AccountRiders
 }
@@ -317,7 +418,8 @@ func (o *Office) acknowledged(now time.Time, from string, m *unionpay.ReversalRe
 		!o.queue.Acknowledged(unionpay.TerminalKey(m), from, step) {
 		return
 	}
-	o.append(step, now, journal.Row{Kind: journal.Acknowledged, Linked: p.seq, Card: int64(p.credential), Reason: m.Response.Pack()})
+	o.append(step, now, journal.Row{Kind: journal.Acknowledged, Linked: p.seq, Card: int64(p.credential), Reason: m.Response.Pack(),
+		Note: o.state.plannedAfterSilence(p, now)})
 	if b := o.state.bills[p.bill]; b != nil && b.state == Owed && b.next == 0 {
 		o.giveUp(now, b, ReasonCalendar, step)
 	}
@@ -345,13 +447,16 @@ func (o *Office) Rearm(now time.Time) []journal.Effect {
 	if o.state.closing != nil {
 		step.Emit(journal.Effect{Timer: closeTimer, After: atOnce})
 	}
+	if o.state.keys.now != o.deps.Epoch || o.state.keys.next != 0 {
+		step.Emit(journal.Effect{Timer: keysTimer, After: atOnce})
+	}
 	for _, p := range o.state.payments {
 		if p.status == pending {
 			o.under++
 		}
 	}
 	o.pickUp(slices.Sorted(maps.Keys(o.state.payments)), &step)
-	if o.state.agenda.first(o.state.bills) != nil {
+	if o.state.agenda.first(o.state.bills) != nil || len(o.state.purses)+len(o.state.returns) > 0 {
 		step.Emit(journal.Effect{Timer: dueTimer, After: atOnce})
 	}
 	return step.Effects
@@ -408,6 +513,10 @@ func (o *Office) Describe(r *journal.Row) glossary.Term {
 		return with(Ask(r.Reason).Term())
 	case journal.Charged, journal.Expired, journal.Settled, journal.Adjusted, journal.CardChanged:
 		return with(Reason(r.Reason).Term())
+	case journal.KeysChanged:
+		return with(keysTerm(r))
+	case journal.Advised:
+		return with(adviceTerm(r))
 	case journal.Answered, journal.TimedOut, journal.Acknowledged:
 		code := unionpay.UnpackResponseCode(r.Reason)
 		class, _ := ClassOf(code)

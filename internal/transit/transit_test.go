@@ -80,13 +80,13 @@ func TestADebt(t *testing.T) {
 	c.oneBill(Owed, 500)
 	id := card.ID(transittest.IDs(t))
 	c.at(1, 5, 2)
-	if l := c.office.state.list.listed[id]; l.reason != denylist.Debt {
+	if l, _ := c.listed(id); l.reason != denylist.Debt {
 		t.Fatalf("on the list: %v", l)
 	}
 	*poor = false
 	c.at(1, 12, 0) // six hours after the refusal
 	c.oneBill(Paid, 500)
-	if _, on := c.office.state.list.listed[id]; on {
+	if _, on := c.listed(id); on {
 		t.Error("the card is still on the list")
 	}
 	c.audit()
@@ -105,14 +105,14 @@ func TestADebtIsGivenUp(t *testing.T) {
 		t.Errorf("asked %d times", tries)
 	}
 	id := card.ID(transittest.IDs(t))
-	if _, on := c.office.state.list.listed[id]; !on {
+	if _, on := c.listed(id); !on {
 		t.Error("a card whose debt was given up is let in")
 	}
 	if done, ok := c.ask(Settle{Account: 1, Bill: b.seq}).(Done); !ok || done.Minor != 500 {
 		t.Fatalf("the rider cannot pay: %v", done)
 	}
 	c.at(16, 0, 2)
-	if _, on := c.office.state.list.listed[id]; on {
+	if _, on := c.listed(id); on {
 		t.Error("the card is still on the list")
 	}
 	c.audit()
@@ -183,7 +183,7 @@ func TestSilence(t *testing.T) {
 	silent = false
 	c.at(1, 5, 2)
 	c.oneBill(Due, 500)
-	if on := len(c.office.state.list.listed); on != 0 {
+	if on := len(c.office.state.list.told); on != 0 {
 		t.Errorf("%d on the list because a line was down", on)
 	}
 	c.at(1, 12, 0)
@@ -209,7 +209,7 @@ func TestALostCard(t *testing.T) {
 	if len(c.bank.Requests) != asked {
 		t.Error("a lost card is asked again")
 	}
-	if l := c.office.state.list.listed[card.ID(transittest.IDs(t))]; l.reason != denylist.Lost || l.kind != denylist.Credential {
+	if l, _ := c.listed(card.ID(transittest.IDs(t))); l.reason != denylist.Lost || l.kind != denylist.Credential {
 		t.Errorf("on the list as %v", l)
 	}
 	c.audit()
@@ -373,18 +373,6 @@ func TestNotPassed(t *testing.T) {
 	c.closeDay(0)
 	if len(c.bills()) != 0 || c.office.state.totals.States[TapTakenBack] != 1 {
 		t.Errorf("%d bills, states %v", len(c.bills()), c.office.state.totals.States)
-	}
-}
-
-// TestPurse: what a card has paid by itself is told to the acquirer until it is answered, and no fare is charged.
-func TestPurse(t *testing.T) {
-	c, card := oneRider(t, "aggregate")
-	card.Purse = true
-	c.tap(card, "bus", gate.Ride, c.at(0, 8, 10))
-	c.upload("bus")
-	c.closeDay(0)
-	if c.office.state.totals.States[TapPurse] != 1 || len(c.bills()) != 0 {
-		t.Errorf("states %v", c.office.state.totals.States)
 	}
 }
 

@@ -47,6 +47,7 @@ type AccountView struct {
 	Statement   *fares.Statement
 	Bills       []BillView
 	TapStates   map[fares.TapID]TapState
+	Paid        []PaidView // taps that the card paid by itself
 }
 
 // CredentialView is a card or token without its number.
@@ -86,6 +87,7 @@ type DeviceView struct {
 	Heard   time.Time
 	Health  gate.Health
 	ListAge time.Duration // of the device's list, by the office's clock; negative when it has none
+	Clock   time.Duration // by how much the office's clock was ahead of the device's when it reported last
 }
 
 // Report is what has become of everything, and what bad cards cost.
@@ -100,6 +102,7 @@ type Report struct {
 	// LossPerMillion is minor units lost or owed for a million taps that opened.
 	LossPerMillion float64
 	Troubles       uint64
+	PurseRefused   uint64 // payments of cards by themselves that the acquirer does not pay
 }
 
 // DayView is what one service day came to.
@@ -121,8 +124,12 @@ type DayView struct {
 type ListView struct {
 	Sequence uint64
 	Entries  int
-	Waiting  int
+	Waiting  int // accounts and entries from outside that change with the next delta
 	At       time.Time
+	Outside  int            // entries from outside
+	Epoch    denylist.Epoch // of the key in force
+	Next     denylist.Epoch // of a rotation under way; 0 for none
+	Former   denylist.Epoch // still understood; 0 for none
 }
 
 // view answers a question; false when the command is none.
@@ -152,8 +159,15 @@ func (o *Office) view(now time.Time, command any) (reply any, ok bool) {
 		return o.viewDay(c.Day), true
 	case ViewProgress:
 		return o.progress(), true
+	case ViewHistory:
+		return o.viewHistory(c), true
+	case ViewStatements:
+		return o.statements(now, c), true
 	case ViewList:
-		return ListView{Sequence: s.list.sequence, Entries: len(s.list.listed), Waiting: len(s.list.stale), At: s.list.at}, true
+		return ListView{Sequence: s.list.sequence, Entries: len(s.list.told), Waiting: len(s.list.stale) + len(s.list.pending), At: s.list.at,
+			Outside: s.listedOutside, Epoch: s.keys.now, Next: s.keys.next, Former: s.keys.former}, true
+	case ViewKeys:
+		return o.viewKeys(now), true
 	}
 	return nil, false
 }
@@ -163,10 +177,10 @@ func (o *Office) viewAccount(now time.Time, a *account) any {
 		return ErrUnknown
 	}
 	s := o.state
-	v := AccountView{Account: int64(a.number), Category: a.category, TapStates: map[fares.TapID]TapState{}}
+	v := AccountView{Account: int64(a.number), Category: a.category, TapStates: map[fares.TapID]TapState{}, Paid: s.viewPaid(a)}
 	for _, n := range a.credentials {
 		c := s.credentials[n]
-		_, listed := s.list.listed[c.id]
+		_, listed := s.list.told[c.subject()]
 		v.Credentials = append(v.Credentials, CredentialView{
 			Credential: int64(n), Medium: c.medium(), ID: c.id, Approved: c.approved.Time(), Stop: c.stop, Listed: listed, Credit: c.credit,
 		})
@@ -175,16 +189,12 @@ func (o *Office) viewAccount(now time.Time, a *account) any {
 		}
 	}
 	slices.SortFunc(v.Bills, func(x, y BillView) int { return cmp.Compare(x.Bill, y.Bill) })
-	var taps []fares.Tap
 	for i := range a.taps {
 		t := &a.taps[i]
 		v.TapStates[fares.TapID{Device: s.devices[t.device].name, Sequence: t.sequence}] = t.state
-		if t.state != TapTakenBack && t.state != TapTooLate {
-			taps = append(taps, s.fareTap(t))
-		}
 	}
 	rider := fares.Rider{Account: fmt.Sprint(a.number), Category: a.category, Corrections: slices.Clone(a.corrections), Earlier: a.earlier}
-	statement, err := s.deps.Book.Rate(rider, taps, now)
+	statement, err := s.deps.Book.Rate(rider, s.fareTaps(a), now)
 	if err != nil {
 		return err
 	}
@@ -206,6 +216,9 @@ func (o *Office) viewDevices(now time.Time) []DeviceView {
 			Device: d.name, Reached: reached(d.spans), Missing: gaps(d.spans), Taps: d.taps, Opened: d.opened, Refused: d.refused, Why: d.why,
 			Ahead: d.ahead, Heard: d.heard, Health: d.health, ListAge: -1,
 		}
+		if d.reported != 0 {
+			v.Clock = d.reported.Time().Sub(d.health.At)
+		}
 		if d.health.ListAge >= 0 && !d.heard.IsZero() && d.health.ListSequence > 0 {
 			v.ListAge = time.Duration(d.health.ListAge)*time.Second + now.Sub(d.heard)
 		}
@@ -217,9 +230,9 @@ func (o *Office) viewDevices(now time.Time) []DeviceView {
 
 func (o *Office) report() Report {
 	s := o.state
-	r := Report{Totals: s.totals, Accounts: len(s.accounts) - 1, Bills: map[BillState]uint64{}, Listed: len(s.list.listed), Riders: s.balance(AccountRiders),
+	r := Report{Totals: s.totals, Accounts: len(s.accounts) - 1, Bills: map[BillState]uint64{}, Listed: len(s.list.told), Riders: s.balance(AccountRiders),
 		Acquirer: s.balance(AccountAcquirer), Counter: s.balance(AccountCounter), LossPerMillion: s.totals.perMillion(s.totals.Owed + s.totals.Lost),
-		Troubles: o.troubles}
+		Troubles: o.troubles, PurseRefused: s.tallies.purse}
 	r.Totals.States = map[TapState]uint64{}
 	for state, n := range s.totals.States {
 		r.Totals.States[state] = n

@@ -16,7 +16,6 @@ import (
 	"tapnet/gate/denylist"
 	"tapnet/internal/transit"
 	"tapnet/internal/transit/fares"
-	"tapnet/iso8583/unionpay"
 	"tapnet/money"
 )
 
@@ -33,11 +32,7 @@ type Config struct {
 	Zone     string `toml:"zone"`      // of the operator's day, as in the time zone database; "Asia/Shanghai" needs none
 	DayStart string `toml:"day_start"` // hours after midnight that belong to the day before
 	CloseAt  string `toml:"close_at"`  // after the day's end, "" does not close by itself
-	Profile  string `toml:"profile"`   // one of transit.Profiles
-	// VerifyKind overrides what a verification is sent as: "preauth", "sale" or of nothing "inquiry". "" is the profile's.
-	VerifyKind string `toml:"verify_kind"`
-	// Limit overrides the cumulative limit, "30.00" for example: a rider whose rides come to as much is billed at once. "" is the profile's.
-	Limit string `toml:"limit"`
+	Collection
 	// ListEvery is the time between two deltas of the deny list, "" one minute.
 	ListEvery string         `toml:"list_every"`
 	Epoch     uint32         `toml:"epoch"`   // of the deny list's key
@@ -105,7 +100,7 @@ func parseConfig(text []byte, read func(string) ([]byte, error)) (c Config, book
 		if err != nil || len(text) > maxConfig {
 			return c, nil, calendar, fmt.Errorf("%w: tariff %q cannot be read or is too long: %w", ErrConfig, name, err)
 		}
-		tariff, err := fares.Parse(text, nil)
+		tariff, err := fares.Load(text, read)
 		if err != nil {
 			return c, nil, calendar, fmt.Errorf("%w: %q: %w", ErrConfig, name, err)
 		}
@@ -141,21 +136,6 @@ func (c *Config) calendar() (fares.Calendar, error) {
 
 // deps are the office's, from its configuration and its secret.
 func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar, random io.Reader) (d transit.Deps, err error) {
-	profile, ok := transit.ProfileNamed(c.Profile)
-	if !ok {
-		return d, fmt.Errorf("%w: there is no profile %q", ErrConfig, c.Profile)
-	}
-	switch c.VerifyKind {
-	case "":
-	case "preauth":
-		profile.VerifyKind = unionpay.KindPreAuth
-	case "sale":
-		profile.VerifyKind = unionpay.KindSale
-	case "inquiry":
-		profile.VerifyKind = unionpay.KindBalance
-	default:
-		return d, fmt.Errorf("%w: verify_kind is preauth, sale or inquiry, not %q", ErrConfig, c.VerifyKind)
-	}
 	var listEvery time.Duration
 	if c.ListEvery != "" {
 		if listEvery, err = time.ParseDuration(c.ListEvery); err != nil || listEvery <= 0 {
@@ -166,25 +146,18 @@ func (c *Config) deps(s Secret, book *fares.Book, calendar fares.Calendar, rando
 	if err != nil {
 		return d, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if c.Limit != "" {
-		limit, err := money.Parse(c.Limit, currency)
-		if err != nil || limit.Sign() <= 0 {
-			return d, fmt.Errorf("%w: limit %q is no amount above zero", ErrConfig, c.Limit)
-		}
-		profile.LimitMinor = limit.Minor()
+	profile, err := c.profile(currency, book)
+	if err != nil {
+		return d, err
 	}
 	module, err := s.module(random)
 	if err != nil {
 		return d, err
 	}
-	ids, err := s.IDs(denylist.Epoch(c.Epoch))
-	if err != nil {
-		return d, err
-	}
 	d = transit.Deps{
 		Terminal: c.Acquirer.Terminal, Merchant: c.Acquirer.Merchant, Acquirer: c.Acquirer.Institution, Vault: module, SealKey: keyMessages, Opener: Box{module},
-		IDs: ids, Signer: s.Signer(), Devices: map[string]gate.ChainKey{}, Stations: map[uint32]transit.Place{}, Book: book, Calendar: calendar, Currency: currency,
-		Profile: profile, ListEvery: listEvery,
+		Keys: Keys{s, random}, Epoch: denylist.Epoch(c.Epoch), Signer: s.Signer(), Devices: map[string]gate.ChainKey{},
+		Stations: map[uint32]transit.Place{}, Book: book, Calendar: calendar, Currency: currency, Profile: profile, ListEvery: listEvery,
 	}
 	for _, name := range c.Devices {
 		if d.Devices[name], err = s.Device(name); err != nil {

@@ -26,6 +26,7 @@ const (
 type pair struct {
 	testing.TB
 	office, bank *networktest.Rig
+	clock        *clock.Manual
 	says         func(*unionpay.FinancialRequest) unionpay.ResponseCode
 	asked        []*unionpay.FinancialRequest // at the switch
 }
@@ -71,10 +72,12 @@ func fiveDays(t *testing.T) (*pair, *transit.Office, *acquirer.Acquirer) {
 	return fiveDaysWith(t, "aggregate", unionpay.KindSale)
 }
 
-// fiveDaysWith verifies in one of the ways.
-func fiveDaysWith(t *testing.T, name string, kind unionpay.MessageType) (*pair, *transit.Office, *acquirer.Acquirer) {
+// morning is eight o'clock of the first day.
+var morning = time.Date(2026, 11, 23, 8, 0, 0, 0, transittest.Shanghai)
+
+// newPair verifies in one of the ways. The clock stands an hour after the morning.
+func newPair(t *testing.T, name string, kind unionpay.MessageType) (*pair, *transit.Office, *acquirer.Acquirer, *transittest.Device) {
 	t.Helper()
-	morning := time.Date(2026, 11, 23, 8, 0, 0, 0, transittest.Shanghai)
 	manual := clock.NewManual(morning.Add(time.Hour))
 	vault := networktest.NewHSM(t, 5, map[string]string{theTerminal: "t-a", theSwitch: "a-s"})
 	bank, err := acquirer.New(acquirer.Deps{
@@ -90,14 +93,14 @@ func fiveDaysWith(t *testing.T, name string, kind unionpay.MessageType) (*pair, 
 	profile.VerifyKind = kind
 	office, err := transit.New(transit.Deps{
 		Terminal: theTerminal, Merchant: theMerchant, Acquirer: transittest.Name, Vault: vault, SealKey: networktest.KeySeal, Opener: box,
-		IDs: transittest.IDs(t), Signer: transittest.Signer, Devices: map[string]gate.ChainKey{"bus": transittest.ChainKey(t, "bus")},
+		Keys: &transittest.Keys{TB: t}, Epoch: transittest.FirstEpoch, Signer: transittest.Signer, Devices: map[string]gate.ChainKey{"bus": transittest.ChainKey(t, "bus")},
 		Stations: map[uint32]transit.Place{transittest.Bus: {Service: "bus", Place: "K"}}, Book: transittest.Book(t), Calendar: transittest.Calendar,
 		Currency: money.CNY, Profile: profile,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pair{TB: t}
+	p := &pair{TB: t, clock: manual}
 	p.office = networktest.NewRig(t, office, journal.NewMemStore(), manual, func(string) unionpay.Dialect { return unionpay.Terminal })
 	p.bank = networktest.NewRig(t, bank, journal.NewMemStore(), manual, func(peer string) unionpay.Dialect {
 		if peer == theSwitch {
@@ -111,29 +114,43 @@ func fiveDaysWith(t *testing.T, name string, kind unionpay.MessageType) (*pair, 
 		}
 		return unionpay.Approved
 	}
-	bus := transittest.NewDevice(t, box, "bus", transittest.Bus)
+	return p, office, bank, transittest.NewDevice(t, box, "bus", transittest.Bus)
+}
+
+// until lets time pass, and the bank answer on the way.
+func (p *pair) until(to time.Time) {
+	for {
+		next, ok := p.clock.NextAt()
+		if !ok || next.After(to) {
+			break
+		}
+		p.office.Out = nil
+		p.clock.Advance(max(0, next.Sub(p.clock.Now())))
+		p.carry(p.office.Out)
+	}
+	p.clock.Set(to)
+}
+
+// upload hands in what a device has.
+func (p *pair) upload(d *transittest.Device) {
+	p.Helper()
+	if reply, ok := p.office.Command(transit.Ingest{Chunk: d.Chunk(0)}).(transit.Ingested); !ok {
+		p.Fatalf("the chunk is refused: %v", reply)
+	}
+	p.carry(p.office.Out)
+}
+
+// fiveDaysWith verifies in one of the ways.
+func fiveDaysWith(t *testing.T, name string, kind unionpay.MessageType) (*pair, *transit.Office, *acquirer.Acquirer) {
+	t.Helper()
+	p, office, bank, bus := newPair(t, name, kind)
 	for rider := range 6 {
 		bus.Tap(transittest.NewCard(t, rider), gate.Ride, morning.Add(time.Duration(rider)*time.Minute))
 	}
-	if _, ok := p.office.Command(transit.Ingest{Chunk: bus.Chunk(0)}).(transit.Ingested); !ok {
-		t.Fatal("the chunk is refused")
-	}
-	p.carry(p.office.Out)
-	until := func(to time.Time) {
-		for {
-			next, ok := manual.NextAt()
-			if !ok || next.After(to) {
-				break
-			}
-			p.office.Out = nil
-			manual.Advance(max(0, next.Sub(manual.Now())))
-			p.carry(p.office.Out)
-		}
-	}
-	until(morning.Add(22 * time.Hour))
-	manual.Set(morning.Add(22 * time.Hour))
+	p.upload(bus)
+	p.until(morning.Add(22 * time.Hour))
 	p.office.Command(transit.CloseDay{Day: transittest.Book(t).ServiceDate(morning)})
-	until(morning.Add(5 * 24 * time.Hour))
+	p.until(morning.Add(5 * 24 * time.Hour))
 	return p, office, bank
 }
 
@@ -159,7 +176,7 @@ func TestEveryRequestProvesTheCard(t *testing.T) {
 	for _, way := range []struct {
 		profile string
 		kind    unionpay.MessageType
-	}{{"aggregate", unionpay.KindSale}, {"aggregate", unionpay.KindPreAuth}, {"zero", unionpay.KindBalance}} {
+	}{{"aggregate", unionpay.KindSale}, {"aggregate", unionpay.KindPreAuth}, {"zero", unionpay.KindBalance}, {"zero", unionpay.KindPreAuth}} {
 		p, office, _ := fiveDaysWith(t, way.profile, way.kind)
 		named, debts := 0, 0
 		shown := map[string]bool{}
@@ -193,5 +210,83 @@ func TestEveryRequestProvesTheCard(t *testing.T) {
 		if err := office.Audit(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestAPurseWithARealAcquirer: what a card paid by itself is taken by the acquirer, and what it paid for no ride goes back through it.
+func TestAPurseWithARealAcquirer(t *testing.T) {
+	p, office, bank, bus := newPair(t, "aggregate", unionpay.KindPreAuth)
+	p.says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
+		p.asked = append(p.asked, m)
+		return unionpay.Approved
+	}
+	rode, stayed := transittest.NewCard(t, 1), transittest.NewCard(t, 2)
+	rode.Purse, rode.Pays, stayed.Purse, stayed.Pays = true, 700, true, 300
+	bus.Tap(rode, gate.Ride, morning)
+	tap := bus.Tap(stayed, gate.Ride, morning.Add(time.Minute))
+	p.upload(bus)
+	bus.NotPassed(tap.Record, morning.Add(2*time.Minute))
+	p.upload(bus)
+	p.until(morning.Add(22 * time.Hour))
+	var kinds []unionpay.MessageType
+	for _, m := range p.asked {
+		kinds = append(kinds, m.Info.MessageType)
+	}
+	report, _ := p.office.Command(transit.ViewReport{}).(transit.Report)
+	held := bank.Book().Balance(acquirer.AccountMerchants)
+	claimed := held.CreditsPending + held.CreditsPosted - held.DebitsPosted - held.DebitsPending
+	if report.Acquirer != 700 || claimed != 700 || report.Totals.Purse != 700 || report.PurseRefused != 0 {
+		t.Errorf("the acquirer owes %d by the office's books and %d by its own; %v were asked", report.Acquirer, claimed, kinds)
+	}
+	v, _ := p.office.Command(transit.ViewAccount{Account: 2}).(transit.AccountView)
+	if len(v.Paid) != 1 || v.Paid[0].State != transit.PurseReturned {
+		t.Errorf("%+v; %v were asked", v.Paid, kinds)
+	}
+	if err := office.Audit(); err != nil {
+		t.Error(err)
+	}
+	for _, w := range written(t, p.office.Rows(), p.bank.Rows()).Findings {
+		t.Errorf("%s", w)
+	}
+	for name, plant := range map[string]func(*journal.Row){
+		"a refund of less":         func(r *journal.Row) { r.Amount-- },
+		"a refund of nothing":      func(r *journal.Row) { r.Linked = 0 },
+		"a refund of another ride": func(r *journal.Row) { r.Linked -= 2 },
+	} {
+		rows := copied(p.office.Rows())
+		for i := range rows {
+			if rows[i].Kind == journal.Requested && transit.Ask(rows[i].Reason) == transit.AskReturn {
+				plant(&rows[i])
+			}
+		}
+		if len(written(t, rows, p.bank.Rows()).Findings) == 0 {
+			t.Errorf("%s is not found", name)
+		}
+	}
+}
+
+// TestASwitchInTrouble with a real acquirer: the switch answers for an issuer that is away. The next request shows the cryptogram again and names the first one,
+// so that the acquirer lets it pass, and is paid.
+func TestASwitchInTrouble(t *testing.T) {
+	p, office, bank, bus := newPair(t, "single", unionpay.KindPreAuth)
+	p.says = func(m *unionpay.FinancialRequest) unionpay.ResponseCode {
+		if p.asked = append(p.asked, m); len(p.asked) == 1 {
+			return unionpay.IssuerInoperative
+		}
+		return unionpay.Approved
+	}
+	bus.Tap(transittest.NewCard(t, 1), gate.Ride, morning)
+	p.upload(bus)
+	p.until(morning.Add(22 * time.Hour))
+	report, _ := p.office.Command(transit.ViewReport{}).(transit.Report)
+	held := bank.Book().Balance(acquirer.AccountMerchants)
+	if claimed := held.CreditsPending + held.CreditsPosted - held.DebitsPosted - held.DebitsPending; report.Acquirer != 200 || claimed != 200 || len(p.asked) != 2 {
+		t.Fatalf("the acquirer owes %d by the office's books and %d by its own, %d requests", report.Acquirer, claimed, len(p.asked))
+	}
+	if first, again := p.asked[0], p.asked[1]; string(again.ICC.Get(emv.TagAC)) != string(first.ICC.Get(emv.TagAC)) || unionpay.OriginalKey(again) == "" {
+		t.Errorf("the second request names %q", unionpay.OriginalKey(again))
+	}
+	if err := office.Audit(); err != nil {
+		t.Error(err)
 	}
 }

@@ -36,6 +36,8 @@ const (
 type Where struct {
 	URL   string `json:"url"`
 	Token string `json:"-"`
+	Zone  string `json:"zone,omitempty"`   // of the operator's day, as the configuration has it
+	File  string `json:"config,omitempty"` // the configuration; empty: the city that comes with the program
 }
 
 // Ask gives an office a command and waits for the reply, which comes after the commit. A refusal is the error.
@@ -103,7 +105,7 @@ func (d *Desk) serve(ctx context.Context, archive func() journal.Archive) error 
 			d.plan.log.Error("interface stopped", "error", err)
 		}
 	})
-	d.where = Where{URL: "http://" + listener.Addr().String(), Token: token}
+	d.where = Where{URL: "http://" + listener.Addr().String(), Token: token, Zone: d.plan.Config.Zone, File: d.plan.file}
 	text, err := json.Marshal(d.where)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type Plan struct {
 	Secret Secret
 
 	dir      string
+	file     string // of the configuration; empty: the city that comes with the program
 	store    string
 	book     *fares.Book
 	calendar fares.Calendar
@@ -61,6 +62,11 @@ func NewPlan(o Options) (*Plan, error) {
 	}
 	if o.Acquirer != nil {
 		p.Config.Acquirer = *o.Acquirer
+	}
+	if o.Config != "" {
+		if p.file, err = filepath.Abs(o.Config); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
 	}
 	p.Config.Listen = cmp.Or(o.Listen, p.Config.Listen)
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {

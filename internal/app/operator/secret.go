@@ -93,6 +93,31 @@ func (s Secret) IDs(epoch denylist.Epoch) (denylist.EpochKey, error) {
 	return denylist.NewEpochKey(epoch, s.derive("epoch "+string(binary.BigEndian.AppendUint32(nil, uint32(epoch)))))
 }
 
+// Keys are the keys of the deny list as the office takes them: every epoch's follows from the secret.
+type Keys struct {
+	secret Secret
+	random io.Reader
+}
+
+// Of implements transit.Keys.
+func (k Keys) Of(epoch denylist.Epoch) (gate.Identifier, error) {
+	key, err := k.secret.IDs(epoch)
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// For implements transit.Keys.
+func (k Keys) For(device string, epoch denylist.Epoch) (gate.SealedKey, error) {
+	chain, chainErr := k.secret.Device(device)
+	key, keyErr := k.secret.IDs(epoch)
+	if err := errors.Join(chainErr, keyErr); err != nil {
+		return gate.SealedKey{}, err
+	}
+	return gate.SealEpochKey(chain, device, key, k.random)
+}
+
 // Signer signs the deny list; its public key is what gates trust.
 func (s Secret) Signer() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.derive("deny list")) }
 

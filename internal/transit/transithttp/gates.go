@@ -136,6 +136,7 @@ func (s *server) claim(ctx context.Context, key gate.ChainKey, in *fromGate) (*o
 type baseCache struct {
 	mu       sync.Mutex
 	sequence uint64
+	epoch    denylist.Epoch
 	image    []byte
 }
 
@@ -150,7 +151,7 @@ func (s *server) denyBase(ctx context.Context, in *baseInput) (*octets, error) {
 	}
 	s.base.mu.Lock()
 	defer s.base.mu.Unlock()
-	if s.base.image == nil || s.base.sequence != at.Sequence {
+	if s.base.image == nil || s.base.sequence != at.Sequence || s.base.epoch != at.Epoch {
 		b, err := ask[transit.Base](ctx, s, transit.BuildBase{})
 		if err != nil {
 			return nil, err
@@ -159,7 +160,7 @@ func (s *server) denyBase(ctx context.Context, in *baseInput) (*octets, error) {
 		if err != nil {
 			return nil, refusal(err)
 		}
-		s.base.sequence, s.base.image = b.Info.Sequence, image
+		s.base.sequence, s.base.epoch, s.base.image = b.Info.Sequence, b.Info.Epoch, image
 	}
 	answer := binary(s.base.image)
 	answer.ETag = strconv.Quote(strconv.FormatUint(s.base.sequence, 10))

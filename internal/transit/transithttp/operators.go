@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,19 +16,22 @@ import (
 
 // Device is a gate as the operator sees it.
 type Device struct {
-	Device         string `json:"device"`
-	Records        uint64 `json:"records" doc:"of its log that are on disk here, without a gap"`
-	Missing        []Gap  `json:"missing"`
-	Taps           uint64 `json:"taps"`
-	Opened         uint64 `json:"opened"`
-	Refused        uint64 `json:"refused_chunks"`
-	Why            string `json:"refused_why,omitempty"`
-	ClockAhead     uint64 `json:"taps_from_the_future"`
-	Heard          string `json:"heard,omitempty" format:"date-time"`
-	ListSequence   uint64 `json:"list_sequence"`
-	ListAgeSeconds int64  `json:"list_age_seconds" doc:"-1: it has no list, or has not said"`
-	Backlog        uint64 `json:"backlog_records"`
-	Trouble        string `json:"trouble,omitempty"`
+	Device         string   `json:"device"`
+	Records        uint64   `json:"records" doc:"of its log that are on disk here, without a gap"`
+	Missing        []Gap    `json:"missing"`
+	Taps           uint64   `json:"taps"`
+	Opened         uint64   `json:"opened"`
+	Refused        uint64   `json:"refused_chunks"`
+	Why            string   `json:"refused_why,omitempty"`
+	ClockAhead     uint64   `json:"taps_from_the_future"`
+	ClockBehind    int64    `json:"clock_behind_seconds" doc:"its own clock at its last report, before it corrects it; less than zero: ahead"`
+	Heard          string   `json:"heard,omitempty" format:"date-time"`
+	ListSequence   uint64   `json:"list_sequence"`
+	ListAgeSeconds int64    `json:"list_age_seconds" doc:"-1: it has no list, or has not said"`
+	ListEpoch      uint32   `json:"list_epoch"`
+	Keys           []uint32 `json:"keys" doc:"epochs of the deny list whose keys it holds"`
+	Backlog        uint64   `json:"backlog_records"`
+	Trouble        string   `json:"trouble,omitempty"`
 }
 
 // Gap is a run of records that the device has and the office does not.
@@ -56,6 +60,7 @@ type Report struct {
 	Acquirer       string            `json:"acquirer"`
 	LossPerMillion string            `json:"loss_per_million_taps"`
 	Troubles       uint64            `json:"riders_not_rated"`
+	PurseRefused   uint64            `json:"purse_payments_refused" doc:"of cards that paid by themselves: rides that the acquirer does not pay"`
 }
 
 // Day is what a service day came to.
@@ -96,8 +101,12 @@ type (
 		Body struct {
 			Sequence uint64 `json:"sequence"`
 			Entries  int    `json:"entries"`
-			Waiting  int    `json:"waiting" doc:"accounts whose entries change with the next delta"`
+			Waiting  int    `json:"waiting" doc:"accounts and entries that change with the next delta"`
 			At       string `json:"at,omitempty" format:"date-time"`
+			Outside  int    `json:"outside" doc:"entries of somebody else's stop list"`
+			Epoch    uint32 `json:"epoch" doc:"of the key in force"`
+			Next     uint32 `json:"next_epoch,omitempty" doc:"of a rotation under way"`
+			Former   uint32 `json:"former_epoch,omitempty" doc:"still understood"`
 		}
 	}
 	accountInput struct {
@@ -142,6 +151,8 @@ type (
 
 func (s *server) operators(api huma.API) {
 	s.watching(api)
+	s.transactions(api)
+	s.history(api)
 	s.deciding(api)
 }
 
@@ -198,6 +209,7 @@ func (s *server) watching(api huma.API) {
 			v, err := ask[transit.ListView](ctx, s, transit.ViewList{})
 			out := &listOutput{}
 			out.Body.Sequence, out.Body.Entries, out.Body.Waiting, out.Body.At = v.Sequence, v.Entries, v.Waiting, instant(v.At)
+			out.Body.Outside, out.Body.Epoch, out.Body.Next, out.Body.Former = v.Outside, uint32(v.Epoch), uint32(v.Next), uint32(v.Former)
 			return out, err
 		})
 }
@@ -280,7 +292,12 @@ func dayOf(text string) (fares.Date, error) {
 func deviceOf(v transit.DeviceView) Device {
 	d := Device{
 		Device: v.Device, Records: v.Reached.Sequence, Missing: []Gap{}, Taps: v.Taps, Opened: v.Opened, Refused: v.Refused, Why: v.Why, ClockAhead: v.Ahead,
-		Heard: instant(v.Heard), ListSequence: v.Health.ListSequence, ListAgeSeconds: -1, Backlog: v.Health.Backlog, Trouble: v.Health.Trouble,
+		ClockBehind: int64(v.Clock.Round(time.Second).Seconds()),
+		Heard:       instant(v.Heard), ListSequence: v.Health.ListSequence, ListEpoch: uint32(v.Health.ListEpoch), ListAgeSeconds: -1, Keys: []uint32{},
+		Backlog: v.Health.Backlog, Trouble: v.Health.Trouble,
+	}
+	for _, e := range v.Health.Epochs {
+		d.Keys = append(d.Keys, uint32(e))
 	}
 	if v.ListAge >= 0 {
 		d.ListAgeSeconds = int64(v.ListAge.Seconds())
@@ -297,7 +314,7 @@ func (s *server) reportOf(r transit.Report) Report {
 		Taps: t.Taps, Opened: t.Opened, TapStates: map[string]uint64{}, Accounts: r.Accounts, Bills: map[string]uint64{}, Listed: r.Listed,
 		Currency: s.config.Currency.Code(), Charged: s.decimal(t.Charged), Credited: s.decimal(t.Credited), Paid: s.decimal(t.Paid), Settled: s.decimal(t.Settled),
 		Refunded: s.decimal(t.Refunded), Owed: s.decimal(t.Owed), WrittenOff: s.decimal(t.Lost), Acquirer: s.decimal(r.Acquirer),
-		LossPerMillion: s.decimal(int64(r.LossPerMillion)), Troubles: r.Troubles,
+		LossPerMillion: s.decimal(int64(r.LossPerMillion)), Troubles: r.Troubles, PurseRefused: r.PurseRefused,
 	}
 	for state, n := range t.States {
 		out.TapStates[state.String()] = n

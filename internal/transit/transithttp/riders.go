@@ -3,7 +3,6 @@ package transithttp
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -84,6 +83,7 @@ type Account struct {
 	Currency    string       `json:"currency"`
 	Credentials []Credential `json:"credentials"`
 	Journeys    []Journey    `json:"journeys"`
+	Inspections []Inspection `json:"inspections" doc:"what inspectors' devices found"`
 	Bills       []Bill       `json:"bills"`
 	Total       string       `json:"total"`
 	Owed        string       `json:"owed"`
@@ -108,7 +108,8 @@ func (s *server) riders(api huma.API) {
 	operation := func(name, method, path, summary string) huma.Operation {
 		return huma.Operation{
 			OperationID: name, Method: method, Path: path, Summary: summary, Tags: []string{"riders"}, MaxBodyBytes: maxBody,
-			Security: []map[string][]string{{riderScheme: {}}}, Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict},
+			Security: []map[string][]string{{riderScheme: {}}},
+			Errors:   []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests},
 		}
 	}
 	huma.Register(api, operation("get-rider", http.MethodGet, "/v1/rider", "My journeys and bills, with the reason of every amount."),
@@ -130,7 +131,7 @@ func (s *server) riders(api huma.API) {
 		}
 		for i := range view.Bills {
 			if view.Bills[i].Bill == in.Bill {
-				_, err := ask[transit.Done](ctx, s, transit.Retry{Bill: in.Bill})
+				_, err := ask[transit.Done](ctx, s, transit.Retry{Bill: in.Bill, Rider: true})
 				return nil, err
 			}
 		}
@@ -169,6 +170,7 @@ func accountOf(v *transit.AccountView) Account {
 	for i := range v.Statement.Journeys {
 		a.Journeys = append(a.Journeys, journeyOf(v, &v.Statement.Journeys[i]))
 	}
+	a.Journeys, a.Inspections = withPaid(a.Journeys, v, currency), inspectionsOf(v)
 	var owed int64
 	for _, b := range v.Bills {
 		a.Bills = append(a.Bills, billOf(b, currency))
@@ -212,12 +214,4 @@ func billOf(b transit.BillView, currency money.Currency) Bill {
 		out.Answer = &text
 	}
 	return out
-}
-
-// instant is a point in time, "" for none.
-func instant(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
 }

@@ -83,6 +83,7 @@ func build(c Config) (http.Handler, huma.API, error) {
 	s.gates(api)
 	s.riders(api)
 	s.operators(api)
+	s.denying(api)
 	if c.Ask == nil || c.Archive == nil || c.Signer == nil || len(c.Operator) < minToken {
 		return nil, api, ErrConfig
 	}
@@ -135,6 +136,10 @@ func refusal(err error) error {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, transit.ErrRefused), errors.Is(err, transit.ErrClosed), errors.Is(err, transit.ErrFork):
 		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, transit.ErrTooOften):
+		return huma.Error429TooManyRequests(err.Error())
+	case errors.Is(err, transit.ErrEntry):
+		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, gate.ErrForged), errors.Is(err, gate.ErrBroken), errors.Is(err, gate.ErrChunk), errors.Is(err, gate.ErrMessage):
 		return huma.Error422UnprocessableEntity(err.Error())
 	}

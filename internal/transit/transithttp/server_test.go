@@ -52,13 +52,14 @@ func newHouse(t testing.TB) *house {
 	profile, _ := transit.ProfileNamed("aggregate")
 	deps := transit.Deps{
 		Terminal: "M0000001", Merchant: "301000041110001", Acquirer: transittest.Name, Vault: box.HSM, SealKey: networktest.KeySeal, Opener: box,
-		IDs: transittest.IDs(t), Signer: transittest.Signer, Devices: map[string]gate.ChainKey{},
-		Stations: map[uint32]transit.Place{transittest.A: {Service: "metro", Place: "A"}, transittest.B: {Service: "metro", Place: "C"}},
-		Book:     transittest.Book(t), Calendar: transittest.Calendar, Currency: money.CNY, Profile: profile,
+		Keys: &transittest.Keys{TB: t}, Epoch: transittest.FirstEpoch, Signer: transittest.Signer, Devices: map[string]gate.ChainKey{},
+		Stations: map[uint32]transit.Place{transittest.A: {Service: "metro", Place: "A"}, transittest.B: {Service: "metro", Place: "C"},
+			transittest.Inspector: {Service: "metro", Place: "train", Inspects: true}},
+		Book: transittest.Book(t), Calendar: transittest.Calendar, Currency: money.CNY, Profile: profile,
 	}
-	for i, name := range []string{"a", "b"} {
+	for name, station := range map[string]uint32{"a": transittest.A, "b": transittest.B, "eye": transittest.Inspector} {
 		deps.Devices[name] = transittest.ChainKey(t, name)
-		h.devices[name] = transittest.NewDevice(t, box, name, uint32(i+1))
+		h.devices[name] = transittest.NewDevice(t, box, name, station)
 	}
 	var err error
 	if h.office, err = transit.New(deps); err != nil {

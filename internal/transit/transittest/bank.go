@@ -99,7 +99,7 @@ func (b *Bank) request(m *unionpay.FinancialRequest) unionpay.Message {
 				b.first[unionpay.OriginalKey(m)] = o
 			}
 			b.Minor += d.minor
-		case unionpay.KindRefund:
+		case unionpay.KindRefund, unionpay.KindOfflineRefund:
 			b.Minor -= d.minor
 			d.minor = -d.minor
 		default:

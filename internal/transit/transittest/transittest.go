@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/binary"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,14 +99,43 @@ const (
 // Signer signs the deny list.
 var Signer = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 
-// IDs makes the keyed hashes.
-func IDs(t testing.TB) denylist.EpochKey {
+// FirstEpoch is of the deny list's first key.
+const FirstEpoch denylist.Epoch = 1
+
+// IDs makes the keyed hashes of the first epoch.
+func IDs(t testing.TB) denylist.EpochKey { return IDsOf(t, FirstEpoch) }
+
+// IDsOf makes the keyed hashes of an epoch.
+func IDsOf(t testing.TB, epoch denylist.Epoch) denylist.EpochKey {
 	t.Helper()
-	key, err := denylist.NewEpochKey(1, bytes.Repeat([]byte{3}, 32))
+	key, err := denylist.NewEpochKey(epoch, bytes.Repeat([]byte{byte(epoch) + 2}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// Keys are the keys of all epochs, as the office's security module gives them.
+type Keys struct {
+	testing.TB
+	// Locked makes them unavailable but for the first.
+	Locked bool
+}
+
+// Of implements transit.Keys.
+func (k *Keys) Of(epoch denylist.Epoch) (gate.Identifier, error) {
+	if k.Locked && epoch != FirstEpoch {
+		return nil, hsm.ErrMisuse
+	}
+	return IDsOf(k, epoch), nil
+}
+
+// For implements transit.Keys.
+func (k *Keys) For(device string, epoch denylist.Epoch) (gate.SealedKey, error) {
+	if k.Locked {
+		return gate.SealedKey{}, hsm.ErrMisuse
+	}
+	return gate.SealEpochKey(ChainKey(k, device), device, IDsOf(k, epoch), rand.NewChaCha8([32]byte{byte(epoch)}))
 }
 
 // Box seals card data as gates do and opens them as the office does.
@@ -141,9 +172,12 @@ func ChainKey(t testing.TB, device string) gate.ChainKey {
 // Card is a card, or a token of one.
 type Card struct {
 	Number    pan.Number
-	Reference string // payment account reference that the chip shows; empty for none
+	Sequence  string     // of the card among those of its number, two digits
+	Expires   pan.Expiry // year and month
+	Reference string     // payment account reference that the chip shows; empty for none
 	ATC       uint16
-	Purse     bool // pays by itself
+	Purse     bool  // pays by itself
+	Pays      int64 // what the gate asks of it, in minor units
 }
 
 // NewCard makes a card of the test range: its digits lack the check digit.
@@ -157,14 +191,26 @@ func NewCard(t testing.TB, serial int) *Card {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Card{Number: number}
+	return &Card{Number: number, Sequence: "01", Expires: Expires}
+}
+
+// Replaced is the card that the bank sends when this one is lost or runs out: of the same number, the next sequence, and a later date. It begins to count anew.
+func (c *Card) Replaced(t testing.TB) *Card {
+	t.Helper()
+	later, err := pan.ParseExpiry("3112")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Card{Number: c.Number, Sequence: "02", Expires: later, Reference: c.Reference}
 }
 
 // Expires is when the cards of the tests do.
 var Expires, _ = pan.ParseExpiry("3012")
 
 // ID is the card's keyed hash.
-func (c *Card) ID(ids denylist.EpochKey) denylist.ID { return ids.Credential(c.Number, "01", Expires) }
+func (c *Card) ID(ids denylist.EpochKey) denylist.ID {
+	return ids.Credential(c.Number, c.Sequence, c.Expires)
+}
 
 // Device is a gate with its log in memory.
 type Device struct {
@@ -176,14 +222,19 @@ type Device struct {
 	gate *gate.Gate
 	cut  int // of Log: what Sent has
 	list *denylist.Snapshot
+	held []denylist.Epoch
+	told uint64 // number of the last report
 }
+
+// highest is the most that a gate asks of a purse.
+const highest = 100_000
 
 // NewDevice makes a gate at a station.
 func NewDevice(t testing.TB, box *Box, name string, station uint32) *Device {
 	t.Helper()
-	d := &Device{TB: t, Name: name, Key: ChainKey(t, name)}
+	d := &Device{TB: t, Name: name, Key: ChainKey(t, name), held: []denylist.Epoch{FirstEpoch}}
 	config := gate.Config{
-		Device: name, Station: station, Amount: money.New(0, money.CNY), ChainKey: d.Key, Country: 156, Purse: true,
+		Device: name, Station: station, Amount: money.New(0, money.CNY), ChainKey: d.Key, Country: 156, Purse: true, Highest: money.New(highest, money.CNY),
 		DoubleTap: gate.Never, PassBack: gate.Never, VelocityWindow: gate.Never,
 	}
 	g, _, _, err := gate.Replay(config, gate.Ports{IDs: []gate.Identifier{IDs(t)}, Sealer: box, Log: d}, nil, gate.Head{}, time.Unix(0, 0))
@@ -203,6 +254,42 @@ func (d *Device) Append(record []byte) error {
 // Deny sets the list that the gate asks.
 func (d *Device) Deny(s *denylist.Snapshot) { d.list = s }
 
+// Health is the device's next report.
+func (d *Device) Health(at time.Time) gate.Health {
+	d.told = max(d.told+1, uint64(at.UnixMilli())) // as a courier counts: also after a start from nothing
+	h := gate.Health{Device: d.Name, Number: d.told, At: at, ListAge: -1, Epochs: d.held}
+	if d.list != nil {
+		h.ListAge, h.ListEpoch, h.ListSequence = 0, d.list.Epoch(), d.list.Position().Sequence
+	}
+	return h
+}
+
+// Take keeps the keys of an answer, as a courier does.
+func (d *Device) Take(a gate.HealthAnswer) {
+	d.Helper()
+	for _, s := range a.Keys {
+		k, err := gate.OpenEpochKey(d.Key, d.Name, s)
+		if err != nil {
+			d.Fatal(err)
+		}
+		d.Hold(append(slices.Clone(d.held), k.Epoch())...)
+	}
+}
+
+// Hold sets the epochs whose keys the gate holds, at most the last two.
+func (d *Device) Hold(epochs ...denylist.Epoch) {
+	d.Helper()
+	slices.Sort(epochs)
+	d.held = epochs[max(0, len(epochs)-gate.MaxKeys):]
+	var ids []gate.Identifier
+	for _, e := range d.held {
+		ids = append(ids, IDsOf(d.TB, e))
+	}
+	if err := d.gate.Identifiers(ids); err != nil {
+		d.Fatal(err)
+	}
+}
+
 // Read is what a kernel would give for the card's next tap.
 func (c *Card) Read(direction gate.Direction) gate.Read {
 	c.ATC++
@@ -210,11 +297,16 @@ func (c *Card) Read(direction gate.Direction) gate.Read {
 	o.Deferred, o.CVM, o.ODA.Status = !c.Purse, kernel.CVMNone, kernel.ODAPassed
 	var data emv.Data
 	data.Set(emv.TagPAN, c.Number.BCD())
-	data.Set(emv.TagExpiryDate, []byte{0x30, 0x12, 0x31})
-	data.Set(emv.TagPANSequence, []byte{1})
+	data.Set(emv.TagExpiryDate, append(packed(c.Expires.String()), 0x31))
+	data.Set(emv.TagPANSequence, packed(c.Sequence))
 	data.Set(emv.TagATC, binary.BigEndian.AppendUint16(nil, c.ATC))
 	data.Set(emv.TagAC, []byte{1, 2, 3, 4, 5, 6, byte(c.ATC >> 8), byte(c.ATC)})
-	data.Set(emv.TagAmount, make([]byte, 6))
+	amount := money.New(c.Pays, money.CNY)
+	packedAmount, err := amount.BCD()
+	if err != nil {
+		panic("transittest: " + err.Error())
+	}
+	data.Set(emv.TagAmount, packedAmount[:])
 	data.Set(emv.TagCurrency, []byte{0x01, 0x56})
 	random := [4]byte{9, 8, byte(c.ATC >> 8), byte(c.ATC)}
 	data.Set(emv.TagUnpredictableNumber, random[:])
@@ -222,7 +314,15 @@ func (c *Card) Read(direction gate.Direction) gate.Read {
 		data.Set(emv.TagPAR, []byte(c.Reference))
 	}
 	o.Data = data
-	return gate.Read{Outcome: o, Random: random, Direction: direction}
+	return gate.Read{Outcome: o, Random: random, Direction: direction, Amount: amount}
+}
+
+// packed puts two digits into each octet.
+func packed(digits string) (b []byte) {
+	for i := 0; i+1 < len(digits); i += 2 {
+		b = append(b, (digits[i]-'0')<<4|(digits[i+1]-'0'))
+	}
+	return b
 }
 
 // Tap lets a card tap and returns the decision.
