@@ -82,7 +82,8 @@ func simDir(t *testing.T, s verify.Snapshot) (dir string, chips []verify.Chip) {
 func TestWhatTheRolesWriteIsClean(t *testing.T) {
 	seed := uint64(time.Now().UnixNano() >> 1)
 	t.Logf("repeat with seed %d", seed)
-	for _, seed := range []uint64{1, 2, seed} {
+	const disproved = 897672857392023029 // a load for cash that nobody told the end of, and the chip proved not to have happened
+	for _, seed := range []uint64{1, 2, disproved, seed} {
 		checks := 0
 		report, err := sim.Run(t.Context(), sim.Options{Seed: seed, Taps: 400, Faults: sim.Rough(), Observe: func(s verify.Snapshot) {
 			checks++

@@ -21,6 +21,7 @@ type bank struct {
 	due     []dueMark            // rows that must come next
 	again   uint64               // the row that held the money of a pre-authorization again
 	undoing *chain               // whose
+	served  map[string][]uint64  // what rests on a gate's cryptogram: rows of approvals, by the key of the request that it came with
 	scheme  sums                 // the bank's own accounts
 	funding sums
 	own     map[uint16]*ownAccounts // its own in other currencies
@@ -29,7 +30,7 @@ type bank struct {
 
 func newBank() *bank {
 	return &bank{chains: map[uint64]*chain{}, sequels: map[uint64]*followed{}, cards: map[int64]*holder{}, loads: map[uint64]heldLoad{},
-		own: map[uint16]*ownAccounts{}, cells: &cells{}}
+		own: map[uint16]*ownAccounts{}, cells: &cells{}, served: map[string][]uint64{}}
 }
 
 // standing is a card's standing at the bank, in the issuer's numbers.

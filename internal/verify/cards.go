@@ -68,7 +68,7 @@ func (c cards) take(r *journal.Row) *cardInfo {
 // decision reads the note of an issuer's Approved, Declined and Uploaded rows: a byte of flags and the PIN tries left.
 func decision(r *journal.Row) (pinGiven bool, tries int, ok bool) {
 	if len(r.Note) < 2 || len(r.Note) > 2 && r.Kind != journal.Held && r.Kind != journal.Noted && r.Kind != journal.Refunded && r.Kind != journal.Voided &&
-		r.Kind != journal.Completed {
+		r.Kind != journal.Completed && !deferred(r) {
 		return false, 0, false
 	}
 	return r.Note[0]&1 != 0, int(r.Note[1]), true
@@ -136,7 +136,7 @@ func checkPINTries(s *Snapshot) (bool, glossary.Term) {
 				return bad("%s %s: row %d leaves %d PIN tries", "%s %s：第%d行后剩余密码次数为%d", m.Role, m.Name, r.Seq, c.tries)
 			}
 			decides := r.Kind == journal.Approved || r.Kind == journal.Declined || r.Kind == journal.Held
-			if c == nil || !decides && (r.Kind != journal.Noted || r.Reason != reasonBalance && !grantsPIN(r)) {
+			if c == nil || !decides && (r.Kind != journal.Noted || !answers(r)) {
 				continue
 			}
 			pinGiven, tries, ok := decision(r)

@@ -199,7 +199,7 @@ func (a *auditor) park(p *payCase) {
 	switch {
 	case !p.closed():
 		return // something came later: it stays until it is settled again
-	case len(a.judge(p)) > 0:
+	case len(a.judge(p)) > 0, p.contested():
 		a.cases.doubtful[p] = true
 		return
 	}
@@ -211,6 +211,25 @@ func (a *auditor) park(p *payCase) {
 	delete(a.cases.byJoin, p.terminal)
 	delete(a.cases.byJoin, p.network)
 	a.cases.idle = append(a.cases.idle, p)
+}
+
+// contested reports whether a chip proved otherwise than the terminal told. The members' books may differ by it, so it stays in memory for the sums.
+func (p *payCase) contested() bool { return p.sides[theIssuers].disputed }
+
+// books is what a payment adds to the sum of its issuer or acquirer, in the member's first currency. What it is about is the acquirer's to say.
+func (p *payCase) books(r role) int64 {
+	s, acquirer := &p.sides[r], &p.sides[theAcquirers]
+	if s.member == nil || !s.hold && !s.posted {
+		return 0
+	}
+	sign := owed(acquirer.business)
+	switch acquirer.business {
+	case businessLoadCash: // the merchant has the money
+		sign = -1
+	case businessLoadCashVoid:
+		sign = 1
+	}
+	return s.member.owedInFirst(s, sign)
 }
 
 // refusedPurse is the money of an offline payment that was refused: a chip gave it away, or somebody forged a payment.

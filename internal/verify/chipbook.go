@@ -161,7 +161,7 @@ func (m *member) followChip(r *journal.Row, h *holder) {
 	case journal.CardChanged:
 		m.ordered(r, c)
 	case journal.Approved, journal.Declined, journal.Uploaded, journal.Noted:
-		if r.Kind != journal.Noted || r.Reason == reasonBalance || grantsPIN(r) {
+		if r.Kind != journal.Noted || answers(r) {
 			m.sends(r, c)
 		}
 	case journal.Held:

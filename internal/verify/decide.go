@@ -52,7 +52,7 @@ var answerOf = map[uint16]string{
 	37: "14", 38: "45", 39: "57", 49: "59", 53: "55", 55: "55", 57: "55", 61: "57", 63: "61", 65: "64", 67: "25", // of loads and of payments by contact
 	reasonPINFormat: "99", reasonPINBlocked: "75", reasonPINWrong: "55", reasonNoPINOff: "55", reasonNoPINLimit: "55", reasonTapLimit: "61",
 	reasonPINSent: "00", reasonUnblockSent: "00", reasonChipInDoubt: "57", reasonNewPINFormat: "99", reasonPINNeeded: "55",
-	reasonPreAuth: "00", reasonBalance: "00", 70: "25", 71: "64", 68: "25", 69: "64",
+	reasonPreAuth: "00", reasonBalance: "00", reasonProofExhausted: "61", reasonVerified: "00", 70: "25", 71: "64", 68: "25", 69: "64",
 	reasonDayLimit: "61", reasonDayCount: "65", reasonMoney: "51", reasonPurse: "00", reasonOffline: "00",
 }
 
@@ -163,11 +163,14 @@ func (a *auditor) decision(m *member, r *journal.Row, j join) {
 	if h != nil && r.Note[0]&flagSettles != 0 {
 		h.doubt = doubt{}
 	}
-	if r.Kind == journal.Noted && h != nil && !grantsPIN(r) {
+	if r.Kind == journal.Noted && h != nil && r.Reason == reasonBalance {
 		a.told(m, r, h)
 	}
 	m.move(r, h)
 	a.count(m, r, h, pinGiven)
+	if h != nil && recalled(r) {
+		a.serves(m, r)
+	}
 	if r.Note[0]&flagToken != 0 {
 		a.decidedByToken(m, r, j)
 		a.settleToken(j.key)
@@ -231,6 +234,9 @@ func (a *auditor) decideAgain(m *member, r *journal.Row, h *holder, pinGiven boo
 		return
 	}
 	first, found, limit := h.firstReason(m, r, pinGiven)
+	if first == reasonApproved && recalled(r) && r.Amount != 0 {
+		first, found, limit = a.proofLasts(m, r)
+	}
 	switch {
 	case r.Kind == journal.Declined && ofUpload(r.Reason):
 		if r.Reason == reasonCounter && h.rises(r.ATC) {
@@ -253,7 +259,7 @@ func (a *auditor) decideAgain(m *member, r *journal.Row, h *holder, pinGiven boo
 func derivable(reason uint16) bool {
 	switch reason {
 	case reasonFormat, reasonStolen, reasonLost, reasonRestricted, reasonClosed, reasonExpired, reasonCurrency, reasonCounter, reasonPINBlocked,
-		reasonNoPINOff, reasonNoPINLimit, reasonTapLimit, reasonDayLimit, reasonDayCount, reasonMoney:
+		reasonNoPINOff, reasonNoPINLimit, reasonTapLimit, reasonDayLimit, reasonDayCount, reasonMoney, reasonProofExhausted:
 		return true
 	}
 	return false
@@ -272,7 +278,7 @@ func ruleField(reason uint16) string {
 		return FieldTries
 	case reasonMoney:
 		return FieldAvailable
-	case reasonNoPINOff, reasonNoPINLimit, reasonTapLimit, reasonDayLimit, reasonDayCount:
+	case reasonNoPINOff, reasonNoPINLimit, reasonTapLimit, reasonDayLimit, reasonDayCount, reasonProofExhausted:
 		return FieldLimit
 	}
 	return "card"

@@ -165,7 +165,8 @@ type auditor struct {
 	tokenCases                   map[uint64]*tokenCase
 	cases                        cases
 	merchant                     map[string]ledger.Account
-	abroad                       map[string]uint16 // currencies of terminals that sell in another
+	operators                    map[string]MerchantAccount // terminals held to more than others, see shown.go
+	abroad                       map[string]uint16          // currencies of terminals that sell in another
 	payments                     uint64
 	rows                         uint64
 	of                           uint64
@@ -176,9 +177,13 @@ type auditor struct {
 
 func newAuditor(world World, o Options) *auditor {
 	a := &auditor{options: o, world: world, calendar: world.Zone.calendar(), seed: maphash.MakeSeed(), tills: map[string]*member{},
-		findings: findings{most: o.Most}, merchant: map[string]ledger.Account{}, abroad: map[string]uint16{}, tokenCases: map[uint64]*tokenCase{}}
+		findings: findings{most: o.Most}, merchant: map[string]ledger.Account{}, abroad: map[string]uint16{}, tokenCases: map[uint64]*tokenCase{},
+		operators: map[string]MerchantAccount{}}
 	for _, m := range world.Merchants {
 		a.merchant[m.Terminal] = m.Account
+		if m.Rides || m.MostMinor > 0 {
+			a.operators[m.Terminal] = m
+		}
 		if m.Currency != 0 {
 			a.abroad[m.Terminal] = m.Currency
 		}
@@ -279,6 +284,7 @@ type member struct {
 	noticed     map[uint64]bool      // notices that the member has had, by join
 	series      series               // of trace numbers, references or authorization codes
 	serials     map[deviceKey]uint32 // acquirer: the last key of each device
+	tap         tapShown             // acquirer: a cryptogram whose request comes next
 	institution string               // acquirer and switch: as keys write it
 	bank        *bank                // issuer
 	vault       *vault               // token service

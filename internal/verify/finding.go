@@ -184,6 +184,11 @@ const (
 	FieldChip       = "chip"
 	FieldHistory    = "history"
 	FieldScripts    = "scripts"
+
+	FieldDenyList = "deny_list"
+	FieldEpoch    = "epoch"
+	FieldSigner   = "signer"
+	FieldKept     = "kept_state"
 )
 
 var fieldTerms = map[string]glossary.Term{
@@ -203,6 +208,8 @@ var fieldTerms = map[string]glossary.Term{
 	FieldDefault: {EN: "default of the device", ZH: "设备默认令牌"}, FieldList: {EN: "list of tokens", ZH: "令牌列表"}, FieldRecord: {EN: "record", ZH: "记录"},
 	FieldChallenge: {EN: "verification of the holder", ZH: "持卡人验证"}, FieldBatch: {EN: "batch of keys", ZH: "密钥批次"},
 	FieldHistory: {EN: "history of the token", ZH: "令牌历史"}, FieldChip: {EN: "what is known of the chip", ZH: "芯片状态"}, FieldScripts: {EN: "scripts", ZH: "脚本"},
+	FieldDenyList: {EN: "deny list", ZH: "黑名单"}, FieldEpoch: {EN: "key epoch", ZH: "密钥纪元"}, FieldSigner: {EN: "signature of the deny list", ZH: "黑名单签名"},
+	FieldKept:    {EN: "kept state", ZH: "保存的状态"},
 	FieldRatchet: {EN: "ratchet", ZH: "棘轮"}, FieldOpen: {EN: "what has not ended", ZH: "未结束的事项"},
 	"kind": {EN: "kind", ZH: "类型"}, "at": {EN: "instant", ZH: "时间"}, "business_date": {EN: "business date", ZH: "业务日期"},
 	"content": {EN: "content hash", ZH: "内容哈希"}, "stan": {EN: "trace number", ZH: "流水号"}, "card": {EN: "card", ZH: "卡片"},

@@ -176,7 +176,7 @@ func (s *story) issuer(r *journal.Row) {
 		p := s.begin(r, "", r.Key)
 		p.state, p.posted, p.loose = approved, true, r.Reason != reasonRefund
 	case journal.Noted:
-		if r.Reason == reasonBalance || grantsPIN(r) {
+		if answers(r) {
 			s.begin(r, "", r.Key).state = approved
 		}
 	case journal.Declined:

@@ -118,8 +118,14 @@ func (m *member) reason(r *journal.Row, want unionpay.ResponseCode) {
 
 // acquire follows an acquirer's rows. Its references and keys follow from the instant and from the number of payments so far.
 func (a *auditor) acquire(m *member, r *journal.Row, j join) {
+	if r.Kind != journal.Requested && r.Kind != journal.Declined && r.Kind != journal.Noted {
+		m.noTap(r)
+	}
 	switch r.Kind {
+	case journal.Noted:
+		m.shown(r)
 	case journal.Requested, journal.Declined:
+		a.holdsToTap(m, r)
 		a.accept(m, r, j)
 	case journal.ScriptReported:
 		a.noticeAtAcquirer(m, r, j)
@@ -158,7 +164,7 @@ func (a *auditor) accept(m *member, r *journal.Row, j join) {
 		m.tally.declined++
 		return
 	}
-	if r.Amount < 0 || r.Amount == 0 && r.Reason != businessBalance && !aboutPIN(r.Reason) {
+	if r.Amount < 0 || r.Amount == 0 && r.Reason != businessBalance && !aboutPIN(r.Reason) && (r.Reason != businessPreAuth || !a.operators[r.Terminal].Rides) {
 		m.fault(r, "amount", number(r.Amount), fill("above zero", "大于零"))
 	}
 	if r.Reason > lastBusiness {

@@ -99,7 +99,7 @@ func isSequel(r *journal.Row) bool {
 	case journal.Held:
 		return r.Reason == reasonHeldAgain
 	case journal.Noted:
-		return r.Reason != reasonBalance && !grantsPIN(r)
+		return !answers(r)
 	}
 	return false
 }
@@ -420,7 +420,7 @@ func (a *auditor) undoSequel(m *member, r *journal.Row, s *side, f *followed) {
 // told is a balance inquiry: a decision that moves nothing.
 func (a *auditor) told(m *member, r *journal.Row, h *holder) {
 	minor, n := binary.Varint(r.Note[2:])
-	if n <= 0 || 2+n != len(r.Note) {
+	if n <= 0 || 2+n != len(r.Note) && !recalled(r) {
 		m.fault(r, "note", wordUnfit, wordReadable)
 		return
 	}

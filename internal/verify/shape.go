@@ -80,6 +80,7 @@ var shapes = [roles][math.MaxUint8 + 1]shape{
 		journal.BatchClosed:      {hasKey | hasContent | hasDevice | hasReason | hasNote | hasAnswer, 0},
 		journal.Advised:          {hasKey | hasContent | hasDevice, hasPayment | hasSum | hasRRN | hasReason},
 		journal.KeysChanged:      {hasDevice | hasReason | hasNote, 0},
+		journal.Noted:            {hasPayment | hasDevice | hasReason | hasATC, hasKey | hasLinked},
 		journal.MerchantChanged:  {hasNote | hasReason, 0},
 		journal.ParameterChanged: {hasReason | hasSTAN, hasKey | hasNote},
 		journal.TerminalChanged:  {hasReason | hasDevice, 0},

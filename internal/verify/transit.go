@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -32,7 +33,27 @@ type TransitOptions struct {
 	Settled bool
 	// Anchor is the journal's end as an earlier report gave it; Row 0 is none.
 	Anchor Anchor
-	Clock  clock.Clock
+	// ListKey is the public key of the deny list; nil leaves the signatures of its deltas out.
+	ListKey ed25519.PublicKey
+	Clock   clock.Clock
+}
+
+// TransitKept is the state that an operator keeps beside its rows, as far as it was held against them.
+type TransitKept struct {
+	Row      uint64 `json:"row"` // 0: there is none
+	Bytes    uint64 `json:"bytes"`
+	Compared bool   `json:"compared"`
+}
+
+// TransitListed is how far the deny list has come.
+type TransitListed struct {
+	Epoch    uint32 `json:"epoch"`
+	Sequence uint64 `json:"sequence"`
+	Listed   int    `json:"listed"`
+	// Waiting are the entries that the next delta has to change.
+	Waiting int `json:"waiting"`
+	// Signed says that the signatures of the deltas were held against a key.
+	Signed bool `json:"signed"`
 }
 
 // TransitReport is what the rows of an operator add up to. Amounts are minor units.
@@ -48,6 +69,8 @@ type TransitReport struct {
 
 	ChargedMinor, CreditedMinor, PaidMinor, RefundedMinor, SettledMinor, OwedMinor, LostMinor, PurseMinor int64
 
+	List     TransitListed
+	Kept     TransitKept
 	Requests uint64
 	Underway uint64 // requests and bills that had not ended
 	Compared uint64 // requests held against the acquirer's journal
@@ -65,9 +88,11 @@ func IsTransit(dir string) bool {
 	return err == nil
 }
 
-// TransitDir derives an operator's taps, bills, debts and money again from its rows, and holds its requests against the journal of its acquirer. The chain
-// keys of the devices and what is sealed are the operator's secrets: that records follow one another is checked by the links that stand in the rows, not
-// that a gate made them; what a journey costs is the tariff's, and here only that the lines of a journey never come to less than nothing.
+// TransitDir derives an operator's taps, bills, debts and money again from its rows, and from these what the deny list has to say and what the state kept
+// beside the rows has to be; it holds requests against the journal of its acquirer. The chain keys of the devices, the keys of the deny list and what is sealed
+// are the operator's secrets: that records follow one another is checked by the links that stand in the rows, not that a gate made them, and that a name under
+// another key is the same card's only as far as names contradict each other; what a journey costs is the tariff's, and here only that the lines of a journey
+// never come to less than nothing.
 func TransitDir(ctx context.Context, dir string, o TransitOptions) (report TransitReport, err error) {
 	if o.Clock == nil {
 		o.Clock = clock.Real()
@@ -89,7 +114,13 @@ func TransitDir(ctx context.Context, dir string, o TransitOptions) (report Trans
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
 	t := newTransit(o)
-	if err := t.stream(ctx, reader); err != nil {
+	// The kept state comes first: it is of no later row than those that are read after it.
+	err = t.openKept(ctx, path)
+	defer func() { err = errors.Join(err, t.kept.close()) }()
+	if err == nil {
+		err = t.stream(ctx, reader)
+	}
+	if err != nil {
 		return report, fmt.Errorf("verify: %w", err)
 	}
 	t.finish()
@@ -111,33 +142,45 @@ type transit struct {
 	findings findings
 	chain    [32]byte
 	last     uint64
+	row      *journal.Row // being taken
 	buf      []byte
 
 	devices     map[string]int32
 	names       []string
+	seen        []transitSeen // of each device
 	spans       map[int32][]transitSpan
 	taps        map[transitTap]tapStand
 	journeys    map[transitTap]int64 // what a journey has been billed, while it is above nothing
-	credentials map[[idBytes]byte]int32
+	riders      transitRiders
+	marks       transitMarks
+	epochs      transitEpochs
 	owed        map[int32]int64 // by credential: what is owed to the rider
 	bills       map[uint64]*transitBill
+	claims      map[int32]bool // credentials with a first ride granted, until they are approved
+	stops       transitStops
 	asks        map[uint64]*transitAsk // that have not ended
 	byKey       map[string]uint64
-	purses      int64 // uploads that are still to be told
+	purses      int64            // uploads that are still to be told
+	uploads     map[uint64]int64 // those that the acquirer took, by the request, less those given back
 	stan        uint32
 	terminal    string
 	day, closed int32
 	closing     bool
-	list        uint64
-	net         map[ledger.Account]int64 // debits less credits
-	told        []toldAsk                // approved, in order, to be held against the acquirer
+	list        transitList
+	books       map[ledger.Account]*transitSums
+	kept        transitKept
+	at          int64 // of the last row
+	batch       uint32
+	debts       uint64    // bills that were ever a debt
+	told        []toldAsk // approved, in order, to be held against the acquirer
 }
 
 func newTransit(o TransitOptions) *transit {
 	return &transit{
 		options: o, findings: findings{most: o.Most}, devices: map[string]int32{}, spans: map[int32][]transitSpan{}, taps: map[transitTap]tapStand{},
-		journeys: map[transitTap]int64{}, credentials: map[[idBytes]byte]int32{}, owed: map[int32]int64{}, bills: map[uint64]*transitBill{},
-		asks: map[uint64]*transitAsk{}, byKey: map[string]uint64{}, net: map[ledger.Account]int64{},
+		journeys: map[transitTap]int64{}, riders: newTransitRiders(), marks: newTransitMarks(), list: newTransitList(), owed: map[int32]int64{},
+		bills: map[uint64]*transitBill{}, claims: map[int32]bool{}, stops: newTransitStops(),
+		asks: map[uint64]*transitAsk{}, uploads: map[uint64]int64{}, byKey: map[string]uint64{}, books: map[ledger.Account]*transitSums{}, batch: 1,
 	}
 }
 
@@ -168,6 +211,9 @@ func (t *transit) stream(ctx context.Context, reader *journalsql.Reader) error {
 				t.seal(r)
 			}
 			t.take(r)
+			if t.kept.watermark == r.Seq {
+				t.compareKept(ctx)
+			}
 		}
 		return b, nil
 	})
@@ -188,18 +234,22 @@ func (t *transit) seal(r *journal.Row) {
 	if a := t.options.Anchor; a.Row == r.Seq && a.Row != 0 && a.Chain != hex.EncodeToString(stored[:]) {
 		t.fault(r, FieldChain, verbatim(hex.EncodeToString(stored[:hashShown])), fill("%.16s, as reported before", "此前报告的%.16s", a.Chain))
 	}
-	t.last, t.chain = r.Seq, stored
+	t.last, t.chain, t.at = r.Seq, stored, r.At.UnixMicro()
 	t.report.Anchor = Anchor{Row: r.Seq, Chain: hex.EncodeToString(stored[:])}
 }
 
 // take derives one row.
 func (t *transit) take(r *journal.Row) {
 	if r.Debit != 0 || r.Credit != 0 {
-		t.net[r.Debit] += r.Amount
-		t.net[r.Credit] -= r.Amount
+		t.sums(r.Debit).move(r.Amount, 0, r.Seq)
+		t.sums(r.Credit).move(0, r.Amount, r.Seq)
 		if r.Amount <= 0 || r.Phase != ledger.Single {
 			t.fault(r, "amount", number(r.Amount), fill("above zero, moved at once", "大于零，单步入账"))
 		}
+	}
+	t.row = r
+	if r.Kind != journal.Noted {
+		t.toldAll()
 	}
 	switch r.Kind {
 	case journal.Uploaded:
@@ -220,15 +270,37 @@ func (t *transit) take(r *journal.Row) {
 	case journal.CardChanged:
 		t.changed(r)
 	case journal.Noted:
-		t.list++
-		t.moves(r, 0, 0, 0)
-		if want := fmt.Sprintf("d/%020d", t.list); r.Key != want {
-			t.fault(r, "key", quoted(r.Key), quoted(want))
-		}
+		t.delta(r)
+	case journal.KeysChanged:
+		t.keys(r)
+	case journal.Advised:
+		t.outside(r)
 	default:
 		t.fault(r, "kind", r.Kind.Term(), fill("a kind of a transit operator", "公交运营方的行类型"))
 	}
 }
+
+// transitSums are what was booked on an account.
+type transitSums struct {
+	debits, credits int64
+	last            uint64
+}
+
+func (t *transit) sums(a ledger.Account) *transitSums {
+	s := t.books[a]
+	if s == nil {
+		s = &transitSums{}
+		t.books[a] = s
+	}
+	return s
+}
+
+func (s *transitSums) move(debit, credit int64, row uint64) {
+	s.debits, s.credits, s.last = s.debits+debit, s.credits+credit, row
+}
+
+// net is what was debited less what was credited.
+func (s *transitSums) net() int64 { return s.debits - s.credits }
 
 // moves holds what a row books against what it should.
 func (t *transit) moves(r *journal.Row, debit, credit ledger.Account, minor int64) {
@@ -277,13 +349,17 @@ func (t *transit) finish() {
 		default:
 			unpaid += b.minor
 			report.Underway++
-			if b.state == billOwed {
+			if b.state == billOwed || b.state == billStopped {
 				report.OwedMinor += b.minor
 			}
 		}
 	}
 	report.Underway += uint64(len(t.asks))
-	report.Devices, report.Riders, report.Bills = len(t.names), len(t.credentials), uint64(len(t.bills))
+	t.finishList()
+	if k := &t.kept; k.watermark > t.last {
+		t.keptWrong(k.cell, FieldWatermark, number(k.watermark), fill("at most row %d, the last", "不超过最后的第%d行", t.last))
+	}
+	report.Devices, report.Riders, report.Bills = len(t.names), len(t.riders.all)-1, uint64(len(t.bills))
 	end := &journal.Row{}
 	for _, line := range []struct {
 		account  ledger.Account
@@ -293,7 +369,7 @@ func (t *transit) finish() {
 		{operatorAcquirer, report.PaidMinor - report.RefundedMinor + report.PurseMinor},
 		{operatorFares, report.CreditedMinor - report.ChargedMinor - report.PurseMinor},
 	} {
-		if found := t.net[line.account]; found != line.expected {
+		if found := t.sums(line.account).net(); found != line.expected {
 			t.fault(end, FieldTotal, fill("%d on account %d", "%[2]d号账户余额%[1]d", found, line.account), number(line.expected))
 		}
 	}

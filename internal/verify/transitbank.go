@@ -47,7 +47,7 @@ func (t *transit) compare(ctx context.Context, reader *journalsql.Reader, name s
 	if err != nil {
 		return err
 	}
-	if expected := t.net[operatorAcquirer]; claimed != expected {
+	if expected := t.sums(operatorAcquirer).net(); claimed != expected {
 		t.findings.add(Wrong{Role: Operator, Member: t.terminal, Field: FieldTotal, Found: fill("%d owed by the acquirer", "收单行应付%d", expected),
 			Expected: fill("%d, by the acquirer's books", "收单行账上为%d", claimed), Witness: Witness{Role: Acquirer, Member: name, Row: 1}})
 	}

@@ -22,6 +22,7 @@ const (
 	askComplete = 4
 	askRefund   = 7
 	askUpload   = 8
+	askReturn   = 9
 )
 
 // billState is where a bill stands, as far as money goes.
@@ -33,6 +34,7 @@ const (
 	billPaid
 	billSettled
 	billLost
+	billStopped // owed, and the card will not pay
 )
 
 type transitBill struct {
@@ -40,6 +42,10 @@ type transitBill struct {
 	state                      billState
 	asked                      uint64 // the request under way
 	minor, refunded, returning int64
+	day, ridden                int64  // its day, and of the first of its journeys, since 1970
+	tries                      uint8  // that ended without money
+	code                       uint16 // of the last answer
+	rrn                        string // of the one that paid
 }
 
 // askStatus is where a request stands.
@@ -87,19 +93,22 @@ func (t *transit) requested(r *journal.Row) {
 	}
 	sameText("terminal", r.Terminal, t.terminal)
 	t.same(r, "stan", int64(r.STAN), int64(t.stan%traceMost+1))
-	t.stan = r.STAN
+	if t.stan = r.STAN; t.stan == traceMost {
+		t.batch++
+	}
 	if first, twice := t.byKey[r.Key]; twice || r.Key == "" {
 		t.fault(r, "key", fill("the key of row %d", "与第%d行相同的键", first), fill("a key of its own", "唯一的键"))
 	}
 	t.byKey[r.Key] = r.Seq
 	a := &transitAsk{seq: r.Seq, bill: r.Linked, key: r.Key, kind: r.Reason, credential: int32(r.Card), minor: r.Amount, status: askPending}
 	t.asks[r.Seq] = a
-	if a.credential <= 0 || int(a.credential) > len(t.credentials) {
-		t.fault(r, "card", number(r.Card), fill("a credential that has tapped", "已刷过卡的凭证"))
-	}
+	rider := t.rider(r)
 	switch {
 	case a.kind == askVerify || a.kind == askHold:
 		t.same(r, "linked", int64(r.Linked), 0)
+		if rider != nil {
+			rider.verifying = true
+		}
 		return
 	case a.kind == askUpload:
 		if t.purses--; t.purses < 0 {
@@ -107,8 +116,11 @@ func (t *transit) requested(r *journal.Row) {
 			t.purses = 0
 		}
 		return
-	case a.kind == 0 || a.kind > askUpload:
-		t.fault(r, "reason", number(r.Reason), fill("what a request can be for: 1 to %d", "请求用途：1至%d", askUpload))
+	case a.kind == askReturn:
+		t.gives(r, a)
+		return
+	case a.kind == 0 || a.kind > askReturn:
+		t.fault(r, "reason", number(r.Reason), fill("what a request can be for: 1 to %d", "请求用途：1至%d", askReturn))
 	}
 	b := t.bills[r.Linked]
 	if b == nil {
@@ -116,6 +128,14 @@ func (t *transit) requested(r *journal.Row) {
 		return
 	}
 	t.asksFor(r, a, b)
+}
+
+// gives holds a refund against what a card paid by itself: an upload that the acquirer took, the whole of it, once.
+func (t *transit) gives(r *journal.Row, a *transitAsk) {
+	if paid, taken := t.uploads[r.Linked]; !taken || paid != a.minor {
+		t.fault(r, "linked", fill("%d of row %d", "第%[2]d行的%[1]d", a.minor, r.Linked), fill("all of an upload that the acquirer took", "收单行已接受的整笔上送"))
+	}
+	delete(t.uploads, r.Linked)
 }
 
 // asksFor holds a request against its bill.
@@ -147,7 +167,7 @@ func (t *transit) followed(r *journal.Row) {
 		return
 	}
 	t.same(r, "card", r.Card, int64(a.credential))
-	repeats := a.kind == askUpload || a.kind == askRefund
+	repeats := a.kind == askUpload || a.kind == askRefund || a.kind == askReturn
 	legal := false
 	switch r.Kind {
 	case journal.Answered:
@@ -174,6 +194,12 @@ func (t *transit) followed(r *journal.Row) {
 	case journal.Voided:
 		a.status = askReturned
 	case journal.Acknowledged:
+		if rider := t.numbered(a.credential); rider != nil && a.status == askSilent && (a.kind == askVerify || a.kind == askHold) {
+			rider.verifying = false
+		}
+		if b := t.bills[a.bill]; b != nil && a.status == askSilent {
+			b.tries++
+		}
 		t.end(a)
 	}
 }
@@ -197,6 +223,8 @@ func (t *transit) answered(r *journal.Row, a *transitAsk) {
 		t.fault(r, "reason", codeTerm(r.Reason), codeTerm(answer.Response.Pack()))
 	}
 	approved := answer.Response.Approved()
+	of, stop := classOf(answer.Response)
+	t.judged(r, a, of, stop)
 	if approved && a.minor > 0 {
 		t.told = append(t.told, toldAsk{r.Seq, a.kind, a.key, answer.RRN, a.minor})
 	}
@@ -207,6 +235,8 @@ func (t *transit) answered(r *journal.Row, a *transitAsk) {
 		debit, credit = operatorRiders, operatorAcquirer
 	case a.kind == askUpload:
 		debit, credit = operatorAcquirer, operatorFares
+	case a.kind == askReturn:
+		debit, credit = operatorFares, operatorAcquirer
 	default:
 		debit, credit = operatorAcquirer, operatorRiders
 	}
@@ -216,24 +246,43 @@ func (t *transit) answered(r *journal.Row, a *transitAsk) {
 		return
 	}
 	t.end(a)
-	b := t.bills[a.bill]
-	switch {
-	case a.kind == askUpload && approved:
+	if a.kind == askUpload && approved {
 		t.report.PurseMinor += a.minor
-	case b == nil:
-	case a.kind == askRefund:
-		if b.returning = 0; approved {
+		t.uploads[a.seq] = a.minor
+	}
+	if a.kind == askReturn && approved {
+		t.report.PurseMinor -= a.minor
+	}
+	if b := t.bills[a.bill]; b != nil {
+		t.billed(r, a, b, of, answer.RRN)
+	}
+	if a.kind == askComplete {
+		t.completed(a)
+	}
+}
+
+// billed is what an answer makes of the bill that was asked for.
+func (t *transit) billed(r *journal.Row, a *transitAsk, b *transitBill, of class, rrn string) {
+	if a.kind == askRefund {
+		if b.returning = 0; of == classApproved {
 			b.refunded += a.minor
 		} else {
 			t.owed[b.credential] += a.minor
 		}
-	case approved:
-		b.state = billPaid
-	case b.state == billDue && declines(answer.Response):
-		b.state = billOwed
+		return
 	}
-	if a.kind == askComplete {
-		t.completed(a)
+	b.code = r.Reason
+	if of == classFunds || of == classSystem {
+		b.tries++
+	}
+	switch of {
+	case classApproved:
+		b.rrn = rrn
+		t.stands(b, billPaid)
+	case classCard:
+		t.stands(b, billStopped)
+	case classFunds:
+		t.stands(b, billOwed)
 	}
 }
 
@@ -246,15 +295,6 @@ func (t *transit) completed(a *transitAsk) {
 	}
 }
 
-// declines tells answers by which a bill becomes a debt for certain; after others it may be asked for again before it does, and either is right.
-func declines(code unionpay.ResponseCode) bool {
-	switch code {
-	case unionpay.InsufficientFunds, unionpay.StolenCard, unionpay.LostCard, unionpay.ExpiredCard, unionpay.RestrictedCard:
-		return true
-	}
-	return false
-}
-
 // decided is what the operator, the rider or the calendar decides about a bill.
 func (t *transit) decided(r *journal.Row) {
 	b := t.bills[r.Linked]
@@ -265,24 +305,33 @@ func (t *transit) decided(r *journal.Row) {
 	if b.asked != 0 {
 		t.fault(r, "linked", fill("a bill that row %d asks for", "第%d行正在扣款的账单", b.asked), fill("one that nobody asks for", "未在扣款中的账单"))
 	}
-	open := b.state == billDue || b.state == billOwed
+	open := b.state == billDue || b.state == billOwed || b.state == billStopped
 	switch {
 	case r.Kind == journal.Expired && open:
 		t.moves(r, operatorLoss, operatorRiders, b.minor)
-		b.state = billLost
+		t.stands(b, billLost)
 	case r.Kind == journal.Settled && open:
 		t.moves(r, operatorCounter, operatorRiders, b.minor)
-		b.state = billSettled
+		t.settles(b)
 	case r.Kind == journal.Settled && b.state == billLost:
 		t.moves(r, operatorCounter, operatorLoss, b.minor)
-		b.state = billSettled
+		t.settles(b)
 	case r.Kind == journal.Adjusted && open && r.Amount > 0 && r.Amount <= b.minor && r.Amount <= t.owed[b.credential]:
 		t.moves(r, 0, 0, 0)
 		t.owed[b.credential] -= r.Amount
 		if b.minor -= r.Amount; b.minor == 0 {
-			b.state = billSettled
+			t.stands(b, billSettled)
 		}
 	default:
 		t.fault(r, FieldEnd, r.Kind.Term(), fill("what can become of the bill of row %d", "第%d行账单可能的结果", r.Linked))
+	}
+}
+
+// settles ends a bill that the rider has paid another way, and what the last verification said of the card.
+func (t *transit) settles(b *transitBill) {
+	t.stands(b, billSettled)
+	if rider := t.numbered(b.credential); rider != nil {
+		rider.refused = false
+		t.unsettled(b.credential)
 	}
 }

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
+	"math"
 
+	"tapnet/glossary"
 	"tapnet/internal/journal"
 )
 
@@ -23,7 +24,9 @@ const (
 	recordSubjectAt = recordFlagsAt + 2
 	recordIDAt      = recordSubjectAt + 8
 	idBytes         = 32
-	recordAmountAt  = recordIDAt + idBytes + 4 + 2 + 4
+	recordEpochAt   = recordIDAt + idBytes
+	recordATCAt     = recordEpochAt + 4
+	recordAmountAt  = recordATCAt + 2 + 4
 	recordSealedAt  = recordAmountAt + 8 + 2 + 8
 	recordLink      = 32
 	recordLeast     = recordSealedAt + recordLink
@@ -32,15 +35,19 @@ const (
 	recordNotPassed = 2
 	recordOpened    = 1        // reason
 	recordDebt      = 10       // reason
+	recordCopy      = 16       // reason: the counter did not advance
+	recordNoProof   = 1 << 1   // flag: the card did not prove to be genuine
 	recordPurse     = 1 << 7   // flag
 	keyNumberChars  = 20       // in the key of an Uploaded row
 	keyOfRecords    = "c/"     // begins it
 	reasonClaim     = 14       // of CardChanged
 	reasonOperator  = 5        // of Charged
 	mostStates      = 10       // of a tap
+	rowRecords      = 1 << 16  // at most, in a row
 	statePending    = uint8(1) // of a tap
 	stateCharged    = uint8(2)
 	statePurse      = uint8(6)
+	stateRefused    = uint8(7)
 	stateTakenBack  = uint8(8)
 )
 
@@ -54,7 +61,11 @@ type transitTap struct {
 type tapStand struct {
 	credential int32
 	state      uint8
+	atc        uint16 // the chip's counter
 }
+
+// transitSeen counts the taps of a device: all of cards, and those that opened.
+type transitSeen struct{ taps, opened uint64 }
 
 // transitSpan is an unbroken piece of a device's log.
 type transitSpan struct {
@@ -66,17 +77,7 @@ func (t *transit) device(name string) int32 {
 	at, known := t.devices[name]
 	if !known {
 		at = int32(len(t.names))
-		t.devices[name], t.names = at, append(t.names, name)
-	}
-	return at
-}
-
-// credential is the number of a credential: they count from 1 in order of appearance.
-func (t *transit) credential(id [idBytes]byte) int32 {
-	at, known := t.credentials[id]
-	if !known {
-		at = int32(len(t.credentials) + 1)
-		t.credentials[id] = at
+		t.devices[name], t.names, t.seen = at, append(t.names, name), append(t.seen, transitSeen{})
 	}
 	return at
 }
@@ -90,8 +91,9 @@ func (t *transit) uploaded(r *journal.Row) {
 		return
 	}
 	sp := transitSpan{before: [recordLink]byte(r.Answer), after: [recordLink]byte(r.Answer[recordLink:])}
+	named := t.beside(r)
 	rest, next := r.Note, uint64(0)
-	for len(rest) > 0 {
+	for at := 0; len(rest) > 0; at++ {
 		length := 0
 		if len(rest) >= recordLeast {
 			length = int(binary.BigEndian.Uint16(rest[recordLengthAt:]))
@@ -110,7 +112,8 @@ func (t *transit) uploaded(r *journal.Row) {
 		}
 		next = sequence
 		sp.last, sp.after = sequence, [recordLink]byte(record[length-recordLink:])
-		t.record(r, d, record, sequence)
+		cards, pars := named.at(at)
+		t.record(r, d, record, sequence, cards, pars)
 	}
 	if want := fmt.Sprintf("%s%s/%0*d", keyOfRecords, r.Terminal, keyNumberChars, sp.first); r.Key != want {
 		t.fault(r, "key", quoted(r.Key), quoted(want))
@@ -119,6 +122,71 @@ func (t *transit) uploaded(r *journal.Row) {
 		t.fault(r, FieldChain, fill("another link behind record %d", "第%d条记录之后的链值不符", sp.last), fill("the last record's", "最后一条记录的链值"))
 	}
 	t.fits(r, d, sp)
+}
+
+// heard is a name that stands beside a record: of its card under another key, or of the payment account.
+type heard struct {
+	record int
+	kind   uint8
+	name   transitName
+}
+
+// beside are the names of a row, in order of records.
+type beside []heard
+
+// at takes the names of a record.
+func (f *beside) at(record int) (cards, pars []transitName) {
+	for len(*f) > 0 && (*f)[0].record <= record {
+		switch h := &(*f)[0]; {
+		case h.record != record:
+		case h.kind == kindCredential:
+			cards = append(cards, h.name)
+		default:
+			pars = append(pars, h.name)
+		}
+		*f = (*f)[1:]
+	}
+	return cards, pars
+}
+
+// Forms of what stands behind the links of a row, as its reason says.
+const (
+	besideReferences = 0 // the record's number, a reference under the first key
+	besideNames      = 1 // the record's number, kind, epoch, name
+)
+
+// beside reads what stands behind the links of a row.
+func (t *transit) beside(r *journal.Row) (all beside) {
+	bad := func() beside {
+		t.fault(r, "answer", wordUnfit, fill("names beside records, in order", "按记录顺序排列的名称"))
+		return nil
+	}
+	for rest := r.Answer[2*recordLink:]; len(rest) > 0; {
+		at, n := binary.Uvarint(rest)
+		if n <= 0 || at >= rowRecords || len(all) > 0 && int(at) < all[len(all)-1].record {
+			return bad()
+		}
+		h := heard{record: int(at), kind: kindPAR}
+		rest = rest[n:]
+		if r.Reason == besideNames {
+			if len(rest) == 0 {
+				return bad()
+			}
+			h.kind, rest = rest[0], rest[1:]
+			epoch, n := binary.Uvarint(rest)
+			if n <= 0 || epoch == 0 || epoch > math.MaxUint32 || h.kind != kindCredential && h.kind != kindPAR {
+				return bad()
+			}
+			h.name.epoch, rest = uint32(epoch), rest[n:]
+			t.wasInUse(r, h.name.epoch)
+		}
+		if len(rest) < idBytes {
+			return bad()
+		}
+		h.name.id, rest = keyed(rest), rest[idBytes:]
+		all = append(all, h)
+	}
+	return all
 }
 
 // fits holds a piece of a log against those around it: no record twice, and links that meet.
@@ -145,15 +213,18 @@ func (t *transit) fits(r *journal.Row, d int32, sp transitSpan) {
 }
 
 // record takes one record.
-func (t *transit) record(r *journal.Row, d int32, record []byte, sequence uint64) {
+func (t *transit) record(r *journal.Row, d int32, record []byte, sequence uint64, cards, pars []transitName) {
 	if name := string(bytes.TrimRight(record[recordDeviceAt:recordDeviceAt+recordDevice], "\x00")); name != r.Terminal {
 		t.fault(r, "terminal", quoted(r.Terminal), quoted(name))
 	}
-	id := [idBytes]byte(record[recordIDAt:])
+	name := transitName{binary.BigEndian.Uint32(record[recordEpochAt:]), keyed(record[recordIDAt:])}
 	switch record[recordKindAt] {
 	case recordNotPassed:
 		key := transitTap{d, binary.BigEndian.Uint64(record[recordSubjectAt:])}
 		stand := t.taps[key]
+		if stand.state == statePurse { // what the card has paid stays paid
+			return
+		}
 		stand.state = stateTakenBack // it may come later, and is taken back already then
 		t.taps[key] = stand
 		return
@@ -162,47 +233,48 @@ func (t *transit) record(r *journal.Row, d int32, record []byte, sequence uint64
 		return
 	}
 	t.report.Taps++
-	switch record[recordReasonAt] {
-	case recordOpened:
-	case recordDebt:
-		if id != [idBytes]byte{} {
-			t.credential(id)
-		}
+	t.seen[d].taps++
+	reason := record[recordReasonAt]
+	copied := reason == recordCopy && binary.BigEndian.Uint16(record[recordFlagsAt:])&recordNoProof == 0
+	flags := binary.BigEndian.Uint16(record[recordFlagsAt:])
+	paid := flags&recordPurse != 0 && binary.BigEndian.Uint64(record[recordAmountAt:]) > 0 && len(record) > recordLeast
+	if reason != recordOpened && (reason != recordDebt && !copied && !paid || name.id.none()) {
 		return
-	default:
+	}
+	n := int32(0)
+	if len(cards) == 0 {
+		n = t.credential(name)
+	} else {
+		n = t.credential(append([]transitName{name}, cards...)...)
+	}
+	t.riders.all[n].atc = max(t.riders.all[n].atc, binary.BigEndian.Uint16(record[recordATCAt:]))
+	if reason != recordOpened {
+		if paid { // the card has paid all the same
+			t.purses++
+		}
 		return
 	}
 	t.report.Opened++
+	t.seen[d].opened++
 	key := transitTap{d, sequence}
 	stand := t.taps[key]
-	if stand.credential = t.credential(id); stand.state == 0 {
+	stand.credential, stand.atc = n, binary.BigEndian.Uint16(record[recordATCAt:])
+	if stand.state == 0 {
 		stand.state = statePending
 	}
-	flags := binary.BigEndian.Uint16(record[recordFlagsAt:])
-	if flags&recordPurse != 0 && stand.state == statePending {
+	if len(pars) > 0 {
+		if pars[0].epoch == 0 {
+			pars[0].epoch = t.epochs.first
+		}
+		t.belongs(stand.credential, pars...)
+	}
+	if flags&recordPurse != 0 && (stand.state == statePending || stand.state == stateTakenBack) {
 		stand.state = statePurse
-		if binary.BigEndian.Uint64(record[recordAmountAt:]) > 0 && len(record) > recordLeast {
+		if paid {
 			t.purses++
 		}
 	}
 	t.taps[key] = stand
-}
-
-// changed follows what is said about credentials, as far as their numbers go.
-func (t *transit) changed(r *journal.Row) {
-	t.moves(r, 0, 0, 0)
-	if r.Reason == reasonClaim {
-		var note struct {
-			ID *idText `json:"i"`
-		}
-		if json.Unmarshal(r.Note, &note) == nil && note.ID != nil {
-			t.credential(*note.ID)
-			return
-		}
-	}
-	if r.Card <= 0 || r.Card > int64(len(t.credentials)) {
-		t.fault(r, "card", number(r.Card), fill("a credential that has tapped", "已刷过卡的凭证"))
-	}
 }
 
 // idText is a keyed hash as hexadecimal text.
@@ -261,9 +333,7 @@ func transitLines(b []byte) (lines []transitLine, ok bool) {
 // charged holds a bill against the taps that it is for.
 func (t *transit) charged(r *journal.Row) {
 	card := int32(r.Card)
-	if r.Card <= 0 || r.Card > int64(len(t.credentials)) {
-		t.fault(r, "card", number(r.Card), fill("a credential that has tapped", "已刷过卡的凭证"))
-	}
+	t.rider(r)
 	if r.Reason == reasonOperator { // a refund by grace: no journey has changed
 		t.moves(r, operatorFares, operatorRiders, r.Amount)
 		t.owed[card] += r.Amount
@@ -276,8 +346,11 @@ func (t *transit) charged(r *journal.Row) {
 		return
 	}
 	var sum int64
+	ridden := dayOf(r.BusinessDate)
 	for _, l := range lines {
-		sum += l.minor
+		if sum += l.minor; l.minor != 0 {
+			ridden = min(ridden, l.day)
+		}
 		t.line(r, card, l)
 	}
 	switch {
@@ -295,7 +368,7 @@ func (t *transit) charged(r *journal.Row) {
 	off := min(sum, t.owed[card])
 	t.owed[card] -= off
 	if sum > off {
-		t.bills[r.Seq] = &transitBill{credential: card, minor: sum - off, state: billDue}
+		t.bills[r.Seq] = &transitBill{credential: card, minor: sum - off, state: billDue, day: dayOf(r.BusinessDate), ridden: ridden}
 	}
 }
 
@@ -327,4 +400,9 @@ func (t *transit) line(r *journal.Row, card int32, l transitLine) {
 			t.taps[key] = stand
 		}
 	}
+}
+
+// term says what is known of a tap.
+func (s tapStand) term() glossary.Term {
+	return fill("credential %d, counter %d, state %d", "凭证%d，计数器%d，状态%d", s.credential, s.atc, s.state)
 }

@@ -10,6 +10,9 @@
 // each payment against each other, and names every row that does not fit, with what was found and what was expected. A payment leaves memory once it is
 // settled, so what Dir needs grows with the cards and with what is under way, and by one byte a row. Payments under way are no findings.
 //
+// TransitDir reads a transit operator's journal: taps, bills, money, the deny list with its keys and what comes from outside, and the state that the operator
+// keeps beside its rows, which its next start takes for true.
+//
 // What nobody but the writer of a row knows cannot be checked, only that it is what was written first: content hashes, sealed messages, the instant of an
 // answer. The hash chain holds them together; whoever rewrites a journal and its chain is found by an earlier report's Anchors.
 package verify

@@ -48,6 +48,8 @@ type WorldMember struct {
 	Journal string `json:"journal"` // name of the file without its ending
 	Role    string `json:"role"`    // Issuer, Switch, Acquirer, Till, TokenService or CloudSE
 	Name    string `json:"name"`    // institution or terminal
+	// ProofMinor is the most that an issuer ever let rest on one cryptogram of a gate; zero is what it does when nobody says otherwise.
+	ProofMinor int64 `json:"proof_minor,omitempty"`
 }
 
 // MerchantAccount says where an acquirer books a terminal's payments.
@@ -55,6 +57,10 @@ type MerchantAccount struct {
 	Terminal string         `json:"terminal"`
 	Account  ledger.Account `json:"account"`
 	Currency uint16         `json:"currency,omitempty"` // ISO 4217 number, where it is not that of the network
+	// Rides: a transit operator's terminal, whose cryptograms the acquirer follows. MostMinor is the highest amount of one request that was ever agreed with the
+	// merchant; zero: none was.
+	Rides     bool  `json:"rides,omitempty"`
+	MostMinor int64 `json:"most_minor,omitempty"`
 }
 
 // ZoneOf describes a calendar.
@@ -75,13 +81,30 @@ func (z Zone) calendar() clock.Calendar {
 func (w *World) Add(other World) {
 	w.Profile, w.Zone = other.Profile, other.Zone
 	for _, m := range other.Members {
-		if !slices.Contains(w.Members, m) {
+		at := slices.IndexFunc(w.Members, func(known WorldMember) bool {
+			return known.Journal == m.Journal && known.Role == m.Role && known.Name == m.Name
+		})
+		if at < 0 {
 			w.Members = append(w.Members, m)
+			continue
 		}
+		w.Members[at].ProofMinor = max(w.Members[at].ProofMinor, m.ProofMinor)
 	}
 	for _, m := range other.Merchants {
-		if !slices.Contains(w.Merchants, m) {
+		at := slices.IndexFunc(w.Merchants, func(known MerchantAccount) bool {
+			return known.Terminal == m.Terminal && known.Account == m.Account && known.Currency == m.Currency
+		})
+		if at < 0 {
 			w.Merchants = append(w.Merchants, m)
+			continue
+		}
+		// What was not agreed, or not followed, from the beginning the rows before do not keep.
+		known := &w.Merchants[at]
+		known.Rides = known.Rides && m.Rides
+		if known.MostMinor != 0 && m.MostMinor != 0 {
+			known.MostMinor = max(known.MostMinor, m.MostMinor)
+		} else {
+			known.MostMinor = 0
 		}
 	}
 }
