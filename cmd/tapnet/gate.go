@@ -39,13 +39,16 @@ type gateCommand struct {
 type laneFlags struct {
 	Station uint32 `required:"" placeholder:"N" help:"${gate_station}"`
 	Dir     string `default:"" enum:",in,out,ride,inspect" placeholder:"in|out|ride|inspect" help:"${gate_dir}"`
-	Profile string `default:"metro" enum:"metro,bus,taxi,machine" placeholder:"metro|bus|taxi|machine" help:"${gate_profile}"`
-	Amount  string `default:"7.00" placeholder:"7.00" help:"${gate_amount}"`
+	Profile string `default:"metro" enum:"metro,rail,bus,ferry,taxi,machine,vending,attraction,event" placeholder:"KIND" help:"${gate_profile}"`
+	Amount  string `placeholder:"7.00" help:"${gate_amount}"`
 	Purse   bool   `help:"${gate_purse}"`
-	Claim   bool   `help:"${gate_claim}"`
-	Office  string `placeholder:"URL" help:"${gate_office}"`
-	Device  string `placeholder:"NAME" help:"${gate_device}"`
-	Network string `placeholder:"DIR" help:"${gate_network}"`
+	// Segmented implies Purse.
+	Segmented bool   `help:"${gate_segmented}"`
+	Claim     bool   `help:"${gate_claim}"`
+	Config    string `placeholder:"FILE" help:"${gate_config}"`
+	Office    string `placeholder:"URL" help:"${gate_office}"`
+	Device    string `placeholder:"NAME" help:"${gate_device}"`
+	Network   string `placeholder:"DIR" help:"${gate_network}"`
 	operatorFlag
 }
 
@@ -70,7 +73,10 @@ type gateTap struct {
 	Record       uint64 `json:"record"`
 	Counter      uint16 `json:"card_counter"`
 	ListSequence uint64 `json:"list_sequence"`
+	ListEpoch    uint32 `json:"list_epoch"` // 0: no list
+	KeyEpochs    []int  `json:"key_epochs"` // whose keys the gate holds
 	Flags        uint16 `json:"flags"`
+	Amount       string `json:"amount"` // that the card signed, or paid out of its purse
 	Backlog      uint64 `json:"backlog_records"`
 	CutBytes     int    `json:"log_bytes_cut"`
 	ReadingUs    int64  `json:"reading_us"`
@@ -110,6 +116,9 @@ func (c gateTapCommand) Run(ctx context.Context, s *session) (err error) {
 }
 
 func gateProblem(err error) error {
+	if errors.Is(err, operator.ErrConfig) {
+		return &problem{code: exitUsage, what: lang.GateFails, why: lang.Verbatim(err.Error()), next: lang.Verbatim("tapnet gate tap --help"), err: err}
+	}
 	return &problem{code: exitEnvironment, what: lang.GateFails, why: lang.Verbatim(err.Error()), next: lang.SeeDoctor, err: err}
 }
 
@@ -166,7 +175,7 @@ func behind(ctx context.Context, network *app.Client) (*oda.Keys, error) {
 
 // amount is what the gate's cards sign.
 func (c laneFlags) amount() (money.Amount, error) {
-	amount, err := money.Parse(c.Amount, currency)
+	amount, err := money.Parse(cmp.Or(c.Amount, laneProfiles[c.Profile].amount), currency)
 	if err != nil || amount.Sign() < 0 {
 		return amount, &problem{code: exitUsage, what: lang.GateAmount, next: lang.Verbatim("tapnet gate tap --help"), err: err}
 	}
@@ -213,18 +222,15 @@ func (c laneFlags) open(ctx context.Context, s *session) (v *validator.Validator
 	}()
 	kind := laneProfiles[c.Profile]
 	o := validator.Options{
-		Gate: gate.Config{DoubleTap: kind.doubleTap, PassBack: kind.passBack, ListAge: kind.listAge,
-			Station: c.Station, Amount: amount, Country: countryChina,
-			Rules: []gate.Rule{{Claim: c.Claim}, {Prefix: validator.CloudPrefix, WithoutODA: true, Claim: c.Claim},
-				{Prefix: validator.ElementPrefix, Claim: c.Claim}}},
+		Gate: kind.gate(c, amount),
 		Taps: taps, Lists: lists, CAKeys: trusted, Purse: c.Purse, Name: kind.name, Clock: clock.Real(), Random: rand.Reader,
 	}
 	office := c.Office
+	var where operator.Where
 	if ofOperator {
-		err = fillFromOperator(&o, secret, device)
-		if where, findErr := operator.Find(c.dir(s)); findErr == nil && office == "" {
-			office = where.URL
-		}
+		where, _ = operator.Find(c.dir(s)) // an office that never ran is nowhere
+		office = cmp.Or(office, where.URL)
+		err = fillFromOperator(&o, secret, device, where)
 	} else {
 		var p validator.Provision
 		if p, err = validator.LoadProvision(keys, device, rand.Reader); err == nil {
@@ -232,7 +238,7 @@ func (c laneFlags) open(ctx context.Context, s *session) (v *validator.Validator
 		}
 		office = cmp.Or(office, p.Office)
 	}
-	if err != nil {
+	if err = errors.Join(err, c.configure(&o, where)); err != nil {
 		return nil, nil, nil, gateProblem(err)
 	}
 	if office != "" {
@@ -244,15 +250,19 @@ func (c laneFlags) open(ctx context.Context, s *session) (v *validator.Validator
 	return v, network, func() error { return errors.Join(v.Close(), unlock()) }, nil
 }
 
-// fillFromOperator gives a gate of a test operator its keys.
-func fillFromOperator(o *validator.Options, secret operator.Secret, device string) error {
+// fillFromOperator gives a gate of a test operator its keys, and the zone of its day. Everything else of the configuration is the office's.
+func fillFromOperator(o *validator.Options, secret operator.Secret, device string, where operator.Where) error {
 	const epoch = 1 // of the city that comes with the program
 	chain, chainErr := secret.Device(device)
 	ids, idErr := secret.IDs(epoch)
 	box, boxErr := secret.Box()
 	trust, trustErr := denylist.NewTrust(secret.Signer().Public().(ed25519.PublicKey)) //nolint:forcetypeassert // of that kind by its type
 	o.Gate.Device, o.Gate.ChainKey, o.IDs, o.Sealer, o.Courier.Trust = device, chain, []gate.Identifier{ids}, box, trust
-	return errors.Join(chainErr, idErr, boxErr, trustErr)
+	var zoneErr error
+	if where.Zone != "" {
+		o.Zone, zoneErr = time.LoadLocation(where.Zone)
+	}
+	return errors.Join(chainErr, idErr, boxErr, trustErr, zoneErr)
 }
 
 // countryChina is the number of the gates' country [ISO 3166].
@@ -302,12 +312,19 @@ func (c gateTapCommand) rider(ctx context.Context, s *session, network *app.Clie
 }
 
 func (c gateTapCommand) report(s *session, v *validator.Validator, r validator.Result, masked string) gateTap {
-	return gateTap{
+	t := gateTap{
 		Device: r.Record.Device, Station: c.Station, Direction: cmp.Or(c.Dir, "ride"), Rider: c.Card, Masked: masked, Open: r.Open, Reason: s.text(r.Reason().Term()),
 		ReasonCode: int(r.Reason()), Next: s.text(r.Reason().Next()), Record: r.Record.Sequence, Counter: r.Record.ATC, ListSequence: r.Record.List,
-		Flags: uint16(r.Record.Flags), Backlog: v.Health().Backlog, CutBytes: v.Started().Cut, ReadingUs: r.Reading.Microseconds(),
-		DecidingUs: r.Deciding.Microseconds(),
+		Flags: uint16(r.Record.Flags), Amount: money.New(r.Record.Amount, currency).Decimal(), Backlog: v.Health().Backlog,
+		CutBytes: v.Started().Cut, ReadingUs: r.Reading.Microseconds(), DecidingUs: r.Deciding.Microseconds(),
 	}
+	if snapshot := v.Snapshot(); snapshot != nil {
+		t.ListEpoch = uint32(snapshot.Epoch())
+	}
+	for _, e := range v.Epochs() {
+		t.KeyEpochs = append(t.KeyEpochs, int(e))
+	}
+	return t
 }
 
 func (c gateTapCommand) print(s *session, v *validator.Validator, r validator.Result, masked string) {
@@ -350,7 +367,7 @@ func gateODA(r validator.Result) glossary.Term {
 	case r.Record.Flags.Has(gate.FlagNoODA):
 		return lang.GateTrust
 	case r.Record.Flags.Has(gate.FlagPurse):
-		return lang.Fill(lang.GatePaid, r.Outcome.ODA.Version)
+		return lang.Fill(lang.GatePaid, r.Outcome.ODA.Version, lang.AmountTerm(money.New(r.Record.Amount, currency)))
 	}
 	return lang.Fill(lang.GateODA, r.Outcome.ODA.Version)
 }

@@ -59,22 +59,23 @@ type gateSimCommand struct {
 	Gates int    `default:"1000" placeholder:"N" help:"${gate_sim_gates}"`
 	Taps  int    `default:"100000" placeholder:"N" help:"${gate_sim_taps}"`
 	Write string `placeholder:"DIR" help:"${gate_sim_write}"`
+
+	Rotate bool `help:"${gate_sim_rotate}"`
+	Force  bool `help:"${gate_sim_force}"`
 }
 
 // Run simulates. The answer is no when a law breaks.
 func (c gateSimCommand) Run(ctx context.Context, s *session) error {
 	o := metro.Rough()
 	o.Seed, o.Gates, o.Taps, o.Stations = c.Seed, c.Gates, c.Taps, min(80, max(1, c.Gates))
+	if c.Rotate || c.Force {
+		return c.rotation(ctx, s, o)
+	}
 	progress := s.progress()
 	rows, err := metro.Table(ctx, o, metro.Parts(), func(run, of int) { progress.tell(lang.Fill(lang.GateSimRun, run, of)) })
 	progress.end()
-	switch {
-	case errors.Is(err, metro.ErrOptions):
-		return &problem{code: exitUsage, what: lang.SimOptions, why: lang.Verbatim(err.Error()), next: lang.Verbatim("tapnet gate sim --help"), err: err}
-	case err != nil && ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return gateProblem(err)
+	if err != nil {
+		return gateSimProblem(ctx, err)
 	}
 	if c.Write != "" {
 		for name, text := range map[string][]byte{"transit-loss.md": metro.Markdown(rows), "transit-loss.svg": metro.SVG(rows)} {
@@ -93,6 +94,16 @@ func (c gateSimCommand) Run(ctx context.Context, s *session) error {
 	}
 	c.print(s, rows)
 	return nil
+}
+
+func gateSimProblem(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, metro.ErrOptions):
+		return &problem{code: exitUsage, what: lang.SimOptions, why: lang.Verbatim(err.Error()), next: lang.Verbatim("tapnet gate sim --help"), err: err}
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return gateProblem(err)
 }
 
 func (c gateSimCommand) print(s *session, rows []metro.Row) {

@@ -73,6 +73,7 @@ func generate(root string) ([]document, error) {
 		page *page
 	}{
 		{"tags.md", tagsPage()},
+		{"world-transit.md", ridesPage()},
 		{"response-codes.md", responseCodesPage()},
 		{"status-words.md", statusWordsPage()},
 		{"issuer-rules.md", issuerRulesPage()},

@@ -27,7 +27,13 @@ type transitCommand struct {
 	DayClose transitCloseCommand  `cmd:"" name:"day-close" help:"${transit_close}"`
 	Debt     transitDebtCommand   `cmd:"" help:"${transit_debt}"`
 	Deny     transitDenyCommand   `cmd:"" help:"${transit_deny}"`
+	Keys     transitKeysCommand   `cmd:"" help:"${transit_keys}"`
 	Report   transitReportCommand `cmd:"" help:"${transit_report}"`
+
+	Import   transitImportCommand   `cmd:"" help:"${transit_import}"`
+	Export   transitExportCommand   `cmd:"" help:"${transit_export}"`
+	Rate     transitRateCommand     `cmd:"" help:"${transit_rate}"`
+	Generate transitGenerateCommand `cmd:"" help:"${transit_generate}"`
 }
 
 // operatorFlag is the directory of an operator.
@@ -267,6 +273,8 @@ type transitDenyCommand struct {
 	Block   int64  `placeholder:"CREDENTIAL" help:"${transit_deny_block}"`
 	Release int64  `placeholder:"CREDENTIAL" help:"${transit_deny_release}"`
 	Reason  string `placeholder:"REASON" help:"${transit_deny_reason}"`
+	Import  string `placeholder:"FILE" help:"${transit_deny_import}"`
+	End     string `placeholder:"FILE" help:"${transit_deny_end}"`
 }
 
 // Run shows the list's state, or changes an entry.
@@ -283,6 +291,15 @@ func (c transitDenyCommand) Run(ctx context.Context, s *session) error {
 		return nil
 	}
 	switch {
+	case c.Import != "" && c.End != "":
+		return &problem{code: exitUsage, what: lang.Fill(lang.UsageExclusive, "--import", "--end"), next: lang.Verbatim("tapnet transit deny --help")}
+	case (c.Import != "" || c.End != "") && (c.Block != 0 || c.Release != 0):
+		return &problem{code: exitUsage, what: lang.Fill(lang.UsageExclusive, "--import, --end", "--block, --release"),
+			next: lang.Verbatim("tapnet transit deny --help")}
+	case c.Import != "":
+		return c.outside(ctx, s, c.Import, http.MethodPost)
+	case c.End != "":
+		return c.outside(ctx, s, c.End, http.MethodDelete)
 	case c.Block != 0 && c.Release != 0:
 		return &problem{code: exitUsage, what: lang.Fill(lang.UsageExclusive, "--block", "--release"), next: lang.Verbatim("tapnet transit deny --help")}
 	case c.Block != 0 && c.Reason == "":
@@ -298,6 +315,10 @@ func (c transitDenyCommand) Run(ctx context.Context, s *session) error {
 		Sequence uint64 `json:"sequence"`
 		Entries  int    `json:"entries"`
 		Waiting  int    `json:"waiting"`
+		Outside  int    `json:"outside"`
+		Epoch    uint32 `json:"epoch"`
+		Next     uint32 `json:"next_epoch"`
+		Former   uint32 `json:"former_epoch"`
 	}
 	answer, err := c.call(ctx, s, http.MethodGet, "/v1/list", nil, &list)
 	if err != nil {
@@ -307,6 +328,17 @@ func (c transitDenyCommand) Run(ctx context.Context, s *session) error {
 		return s.show(answer)
 	}
 	s.say(lang.TransitList, list.Sequence, list.Entries, list.Waiting)
+	if list.Outside > 0 {
+		s.say(lang.TransitListOutside, list.Outside)
+	}
+	switch {
+	case list.Next != 0:
+		s.say(lang.TransitKeysRunning, list.Next, list.Epoch)
+	case list.Former != 0:
+		s.say(lang.TransitListFormer, list.Epoch, list.Former)
+	default:
+		s.say(lang.TransitKeysOne, list.Epoch)
+	}
 	return nil
 }
 
@@ -314,12 +346,15 @@ type transitReportCommand struct {
 	operatorFlag
 	Day     string `placeholder:"DAY" help:"${transit_day}"`
 	Account int64  `placeholder:"N" help:"${transit_account}"`
+	History bool   `help:"${transit_history}"`
 	Devices bool   `help:"${transit_devices}"`
 }
 
 // Run shows what has become of everything, of a day, of a rider, or of the devices.
 func (c transitReportCommand) Run(ctx context.Context, s *session) error {
 	switch {
+	case c.History:
+		return c.history(ctx, s)
 	case c.Day != "":
 		return printed(ctx, s, c.operatorFlag, "/v1/days/"+c.Day, (*session).printDay)
 	case c.Account != 0:
@@ -363,6 +398,7 @@ func (s *session) printReport(r transithttp.Report) {
 		{lang.TransitTaps, lang.Int(int64(r.Taps))}, {lang.TransitOpened, lang.Int(int64(r.Opened))}, {lang.TransitCharged, r.Charged},
 		{lang.TransitCredited, r.Credited}, {lang.TransitPaid, r.Paid}, {lang.TransitSettled, r.Settled}, {lang.TransitRefunded, r.Refunded},
 		{lang.TransitOwed, r.Owed}, {lang.TransitLost, r.WrittenOff}, {lang.TransitLoss, r.LossPerMillion}, {lang.TransitListed, lang.Int(int64(r.Listed))},
+		{lang.TransitPurseLost, lang.Int(int64(r.PurseRefused))},
 	})
 }
 
@@ -383,6 +419,13 @@ func (s *session) printAccount(a transithttp.Account) {
 		}
 		s.table(t)
 	}
+	for _, i := range a.Inspections {
+		if i.Valid {
+			s.say(lang.TransitInspected, i.Tap.At, i.Tap.Place)
+		} else {
+			s.say(lang.TransitInspectedNo, i.Tap.At, i.Tap.Place)
+		}
+	}
 	if len(a.Bills) > 0 {
 		s.line("")
 		s.printBills(a.Bills)
@@ -390,15 +433,15 @@ func (s *session) printAccount(a transithttp.Account) {
 }
 
 func (s *session) printDevices(devices []transithttp.Device) {
-	t := &lang.Table{Gap: 2, Right: []bool{false, true, true, true, true}}
+	t := &lang.Table{Gap: 2, Right: []bool{false, true, true, true, true, true}}
 	t.Row(s.text(lang.TransitDevice), s.text(lang.TransitRecords), s.text(lang.TransitMissing), s.text(lang.TransitOpened), s.text(lang.TransitListAge),
-		s.text(lang.TransitTrouble))
+		s.text(lang.TransitKeyEpochs), s.text(lang.TransitTrouble))
 	for _, d := range devices {
 		age := "–"
 		if d.ListAgeSeconds >= 0 {
 			age = lang.Duration(time.Duration(d.ListAgeSeconds) * time.Second)
 		}
-		t.Row(d.Device, lang.Int(int64(d.Records)), strconv.Itoa(len(d.Missing)), lang.Int(int64(d.Opened)), age, printable(d.Trouble))
+		t.Row(d.Device, lang.Int(int64(d.Records)), strconv.Itoa(len(d.Missing)), lang.Int(int64(d.Opened)), age, epochsHeld(d.Keys), printable(d.Trouble))
 	}
 	s.table(t)
 }

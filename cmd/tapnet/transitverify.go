@@ -2,43 +2,49 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"time"
 
+	"tapnet/internal/app/operator"
 	"tapnet/internal/lang"
 	"tapnet/internal/verify"
 )
 
 // transitVerified is the report about an operator for a program.
 type transitVerified struct {
-	Dir      string         `json:"dir"`
-	OK       bool           `json:"ok"`
-	Rows     uint64         `json:"rows"`
-	End      verify.Anchor  `json:"end"`
-	Devices  int            `json:"devices"`
-	Taps     uint64         `json:"taps"`
-	Opened   uint64         `json:"opened"`
-	Riders   int            `json:"credentials"`
-	Bills    uint64         `json:"bills"`
-	Charged  int64          `json:"charged_minor"`
-	Credited int64          `json:"credited_minor"`
-	Paid     int64          `json:"paid_minor"`
-	Refunded int64          `json:"refunded_minor"`
-	Settled  int64          `json:"settled_minor"`
-	Owed     int64          `json:"owed_minor"`
-	Lost     int64          `json:"written_off_minor"`
-	Purse    int64          `json:"purse_minor"`
-	Requests uint64         `json:"requests"`
-	Compared uint64         `json:"compared"`
-	Underway uint64         `json:"underway"`
-	Total    int            `json:"total"`
-	Findings []verify.Wrong `json:"findings"`
-	Seconds  float64        `json:"seconds"`
+	Dir      string               `json:"dir"`
+	OK       bool                 `json:"ok"`
+	Rows     uint64               `json:"rows"`
+	End      verify.Anchor        `json:"end"`
+	Devices  int                  `json:"devices"`
+	Taps     uint64               `json:"taps"`
+	Opened   uint64               `json:"opened"`
+	Riders   int                  `json:"credentials"`
+	Bills    uint64               `json:"bills"`
+	Charged  int64                `json:"charged_minor"`
+	Credited int64                `json:"credited_minor"`
+	Paid     int64                `json:"paid_minor"`
+	Refunded int64                `json:"refunded_minor"`
+	Settled  int64                `json:"settled_minor"`
+	Owed     int64                `json:"owed_minor"`
+	Lost     int64                `json:"written_off_minor"`
+	Purse    int64                `json:"purse_minor"`
+	Requests uint64               `json:"requests"`
+	Compared uint64               `json:"compared"`
+	Underway uint64               `json:"underway"`
+	List     verify.TransitListed `json:"deny_list"`
+	Kept     verify.TransitKept   `json:"kept_state"`
+	Total    int                  `json:"total"`
+	Findings []verify.Wrong       `json:"findings"`
+	Seconds  float64              `json:"seconds"`
 }
 
 // transit verifies the journal of a transit operator.
 func (c verifyCommand) transit(ctx context.Context, s *session) error {
-	options := verify.TransitOptions{Most: c.Most, Settled: c.Settled, Network: c.Network}
+	options := verify.TransitOptions{Most: c.Most, Settled: c.Settled, Network: c.Network, ListKey: listKey(c.Dir)}
 	if c.Since != "" {
 		text, err := s.readInput(c.Since, maxReportBytes)
 		if err != nil {
@@ -68,11 +74,29 @@ func (c verifyCommand) transit(ctx context.Context, s *session) error {
 			Dir: r.Dir, OK: r.Clean(), Rows: r.Rows, End: r.Anchor, Devices: r.Devices, Taps: r.Taps, Opened: r.Opened, Riders: r.Riders, Bills: r.Bills,
 			Charged: r.ChargedMinor, Credited: r.CreditedMinor, Paid: r.PaidMinor, Refunded: r.RefundedMinor, Settled: r.SettledMinor, Owed: r.OwedMinor,
 			Lost: r.LostMinor, Purse: r.PurseMinor, Requests: r.Requests, Compared: r.Compared, Underway: r.Underway, Total: r.Total, Findings: findings,
+			List: r.List, Kept: r.Kept,
 			Seconds: r.Elapsed.Seconds(),
 		})
 	}
 	s.printTransitVerified(&r)
 	return nil
+}
+
+// transitSecret is the file of an operator's secret in its directory.
+const transitSecret = "transit.secret"
+
+// listKey is the public key of the deny list, when the operator's directory tells it; nil for a copy without the secret.
+func listKey(dir string) ed25519.PublicKey {
+	text, err := os.ReadFile(filepath.Join(dir, transitSecret))
+	if err != nil {
+		return nil
+	}
+	secret, err := operator.ParseSecret(string(text))
+	if err != nil {
+		return nil
+	}
+	key, _ := secret.Signer().Public().(ed25519.PublicKey)
+	return key
 }
 
 func (s *session) printTransitVerified(r *verify.TransitReport) {
@@ -86,6 +110,15 @@ func (s *session) printTransitVerified(r *verify.TransitReport) {
 		{lang.TransitSettled, s.minor(r.SettledMinor)}, {lang.TransitRefunded, s.minor(r.RefundedMinor)}, {lang.TransitOwed, s.minor(r.OwedMinor)},
 		{lang.TransitLost, s.minor(r.LostMinor)},
 	})
+	s.line("")
+	s.line(s.wrapped(lang.Fill(lang.VerifyTransitList, count(uint64(r.List.Epoch)), count(r.List.Sequence), count(uint64(r.List.Listed)),
+		count(uint64(r.List.Waiting)))))
+	if !r.List.Signed && r.List.Sequence > 0 {
+		s.line(s.wrapped(lang.VerifyTransitBare))
+	}
+	if r.Kept.Compared {
+		s.line(s.wrapped(lang.Fill(lang.VerifyTransitKept, count(r.Kept.Row), count(r.Kept.Bytes))))
+	}
 	s.line("")
 	if r.Clean() {
 		s.line(s.screen.Mark(true) + " " + s.text(lang.VerifyTransitClean, count(r.Rows)))

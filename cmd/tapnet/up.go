@@ -135,6 +135,9 @@ func (c upCommand) profile() (*personalization.Profile, error) {
 		return nil, &problem{code: exitEnvironment, what: lang.Fill(lang.UpProfileUnread, printable(c.World)), why: reason(err), next: lang.UpProfileNext, err: err}
 	}
 	profile, err := personalization.Parse(text)
+	if err == nil {
+		err = app.CheckProfile(profile)
+	}
 	if err != nil {
 		return nil, &problem{
 			code: exitUsage, what: lang.Fill(lang.UpProfileBad, printable(c.World)), why: lang.Verbatim(err.Error()), next: lang.UpProfileNext, err: err,

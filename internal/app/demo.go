@@ -199,7 +199,7 @@ func (s *story) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.report.Invariants = append(invariants(snapshot), again)
+	s.report.Invariants = append(invariants(snapshot), again...)
 	if s.report.Books, err = s.Books(ctx); err != nil {
 		return err
 	}

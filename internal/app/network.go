@@ -140,6 +140,9 @@ func start(ctx context.Context, o Options, connected func(dialler, listener *mem
 	if err := checkShards(o.Profile, o.Shards); err != nil {
 		return nil, fmt.Errorf("app: %w", err)
 	}
+	if err := CheckProfile(o.Profile); err != nil {
+		return nil, fmt.Errorf("app: %w", err)
+	}
 	n := &Network{
 		options: o, random: randomness{o.Seed}, trace: o.Trace, memory: memnet.New(o.Clock), issuers: map[string]*issuerNode{}, tills: map[string]*tillNode{},
 		holders: map[string]*holder{}, addresses: map[string]string{}, failed: make(chan error, 1),

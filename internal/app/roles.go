@@ -63,7 +63,13 @@ func (n *Network) newIssuer(i personalization.Issuer) (*issuer.Issuer, *keyring.
 
 // newIssuerAt is the bank as a member of the network: the institution, or one of its stations, with the institution's keys.
 func (n *Network) newIssuerAt(member, institution string, ring *keyring.Ring) (*issuer.Issuer, error) {
+	bank, _ := n.options.Profile.Issuer(institution)
+	rides, err := ridesAtIssuer(n.options.Profile, bank)
+	if err != nil {
+		return nil, err
+	}
 	return issuer.New(issuer.Deps{
+		Transit:     rides,
 		Institution: member, Vault: n.vaults[institution], Calendar: calendar(), Currency: n.currencyNumber(),
 		Keys: issuer.KeyNames{
 			MasterAC: keyMasterAC, MasterMAC: keyMasterMAC, MasterENC: keyMasterENC, PANFingerprint: keyFingerprint, PINReference: keyPINReference, PINKey: ring.PINKey,
@@ -94,8 +100,11 @@ func (n *Network) newAcquirer() (role *acquirer.Acquirer, terminals, network *ke
 		},
 		BaseKey: n.baseKeyOf, Currencies: n.currenciesElsewhere(),
 	}
+	if deps.Transit, err = ridesAtAcquirer(p); err != nil {
+		return nil, nil, nil, err
+	}
 	for _, m := range p.Merchants {
-		deps.Merchants = append(deps.Merchants, acquirer.Merchant{ID: m.ID, Name: m.Label, Category: m.Category, Waiting: m.Waiting})
+		deps.Merchants = append(deps.Merchants, acquirer.Merchant{ID: m.ID, Name: m.Label, Category: m.Category, Waiting: m.Waiting, MostMinor: n.rideLimit(m)})
 		deps.Terminals = append(deps.Terminals, acquirer.Terminal{ID: m.Terminal, Merchant: m.ID, Currency: n.currencyNumberOf(m)})
 	}
 	role, err = acquirer.New(deps)

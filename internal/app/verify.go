@@ -30,6 +30,9 @@ func (n *Network) describe(ctx context.Context) error {
 	for _, i := range p.Issuers {
 		for _, member := range membersOf(i.Institution, n.options.Shards) {
 			add(RoleIssuer, RoleIssuer+"-"+member, verify.Issuer, member)
+			if at := len(own.Members) - 1; at >= 0 && own.Members[at].Role == verify.Issuer {
+				own.Members[at].ProofMinor = proofMinor(p, i)
+			}
 		}
 	}
 	add(RoleAcquirer, RoleAcquirer, verify.Acquirer, p.Acquirer.Institution)
@@ -48,7 +51,10 @@ func (n *Network) describe(ctx context.Context) error {
 
 // merchantAccount is where the acquirer books what a merchant's terminal takes.
 func (n *Network) merchantAccount(m personalization.Merchant, place int) verify.MerchantAccount {
-	own := verify.MerchantAccount{Terminal: m.Terminal, Account: acquirer.AccountMerchants + ledger.Account(place)}
+	own := verify.MerchantAccount{Terminal: m.Terminal, Account: acquirer.AccountMerchants + ledger.Account(place), MostMinor: n.rideLimit(m)}
+	if rule, err := ridesAtAcquirer(n.options.Profile); err == nil {
+		own.Rides = rule.Names(m.Category)
+	}
 	if number := n.currencyNumberOf(m); number != n.currencyNumber() {
 		own.Currency, own.Account = number, acquirer.AccountIn(slices.Index(n.currenciesElsewhere(), number), own.Account)
 	}

@@ -14,7 +14,7 @@ type HelpText struct {
 
 // Help is the text of `--help` and of the generated reference, by key.
 func Help() []HelpText {
-	return slices.Concat(help, issueHelp, purseHelp, posHelp, merchantHelp, phoneHelp, elementHelp, hsmHelp, transitHelp, gateHelp)
+	return slices.Concat(help, issueHelp, purseHelp, posHelp, merchantHelp, phoneHelp, elementHelp, hsmHelp, transitHelp, faresHelp, gateHelp)
 }
 
 var help = []HelpText{
@@ -209,6 +209,6 @@ var examples = map[string][]Example{
 func Examples(command string) []Example {
 	return slices.Concat(
 		examples[command], issueExamples[command], purseExamples[command], posExamples[command], phoneExamples[command], elementExamples[command],
-		transitExamples[command], gateExamples[command],
+		transitExamples[command], faresExamples[command], gateExamples[command],
 	)
 }

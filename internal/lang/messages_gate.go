@@ -11,9 +11,18 @@ var gateHelp = []HelpText{
 	{"gate_network", glossary.Term{EN: "Data directory of a running network: the card is one of its banks'.", ZH: "正在运行的网络的数据目录：卡片由其银行发行。"}},
 	{"gate_station", glossary.Term{EN: "Number of the station.", ZH: "车站编号。"}},
 	{"gate_dir", glossary.Term{EN: "in, out, ride (one tap for a ride) or inspect. Default: ride where the fare is flat.", ZH: "in（进站）、out（出站）、ride（一票制）或inspect（稽查）；一票制设备默认ride。"}},
-	{"gate_profile", glossary.Term{EN: "Kind of device: metro, or with a flat fare and one tap: bus, taxi, machine (self-service).", ZH: "设备类型：metro，或一票制的bus、taxi、machine（自助机）。"}},
-	{"gate_card", glossary.Term{EN: "Who taps: lin, wang (SM2), phone, cloud (online only) or purse.", ZH: "刷卡人：lin、wang（国密）、phone、cloud（仅联机）或purse（电子现金）。"}},
-	{"gate_amount", glossary.Term{EN: "What the card signs: the highest fare, or the flat one.", ZH: "卡片签名的金额：最高票价或一票制票价。"}},
+	{"gate_profile", glossary.Term{
+		EN: "Kind of device. In and out: metro, rail (a first ride waits). One tap: bus, ferry, taxi, machine (self-service), " +
+			"vending (closed with an old deny list), " +
+			"attraction (a card once in 12 h), event (nothing is charged, a card once in 24 h).",
+		ZH: "设备类型。进出站：metro、rail（首乘待批）；一次刷卡：bus、ferry（轮渡）、taxi、machine（自助机）、vending（售货机，名单过旧即停售）、" +
+			"attraction（景点，同卡12小时一次）、event（活动检票，不扣费，同卡24小时一次）。",
+	}},
+	{"gate_card", glossary.Term{EN: "Who taps: lin, wang (SM2), phone, cloud (online only), purse or journey (a purse with the operator's record).",
+		ZH: "刷卡人：lin、wang（国密）、phone、cloud（仅联机）、purse（电子现金）或journey（带行程记录的电子现金）。"}},
+	{"gate_amount", glossary.Term{EN: "What the card signs: the highest fare, or the flat one. Default: by profile.", ZH: "卡片签名的金额：最高票价或一票制票价，默认取决于设备类型。"}},
+	{"gate_segmented", glossary.Term{EN: "Like --purse, and a purse with the operator's record pays the journey where it ends, by the tariff. --amount is the highest fare.", ZH: "同--purse，且带行程记录的卡片在行程结束处按票价扣款（分段扣费）；--amount为最高票价。"}},
+	{"gate_config", glossary.Term{EN: "Configuration of the operator: its zone, and with --segmented its tariff. Default: the one its office runs with, or the city that comes with the program.", ZH: "运营方配置文件：取其时区；使用--segmented时取其票价。默认为其后台所用的配置，或内置城市。"}},
 	{"gate_purse", glossary.Term{EN: "The gate takes electronic cash in place of an authorization later.", ZH: "闸机收取电子现金，而不是事后授权。"}},
 	{"gate_claim", glossary.Term{EN: "A first ride waits until the back office grants it.", ZH: "首次乘车须等待后台许可。"}},
 	{"gate_office", glossary.Term{EN: "Address of the back office, such as http://127.0.0.1:8590. Default: as provisioned, or none.", ZH: "后台地址，例如http://127.0.0.1:8590。默认取设备配置，或无。"}},
@@ -25,6 +34,8 @@ var gateHelp = []HelpText{
 	{"gate_sim", glossary.Term{EN: "A thousand gates with lossy lines in simulated time, and what bad cards cost.", ZH: "千台闸机弱网仿真，以及坏卡造成的损失。"}},
 	{"gate_sim_gates", glossary.Term{EN: "Number of gates.", ZH: "闸机数量。"}},
 	{"gate_sim_taps", glossary.Term{EN: "Taps of each run, about.", ZH: "每次运行的大致刷卡次数。"}},
+	{"gate_sim_rotate", glossary.Term{EN: "One run in which the deny list goes to a new key: how long the gates take, and who is stopped meanwhile.", ZH: "单次运行：黑名单轮换至新密钥，报告各闸机用时及期间的拦截情况。"}},
+	{"gate_sim_force", glossary.Term{EN: "Like --rotate, and the new key is put in force before the gates hold it.", ZH: "同--rotate，但不等各闸机持有新密钥即令其生效。"}},
 	{"gate_sim_write", glossary.Term{EN: "Write transit-loss.md and transit-loss.svg into this directory.", ZH: "将transit-loss.md与transit-loss.svg写入该目录。"}},
 }
 
@@ -36,6 +47,8 @@ var gateExamples = map[string][]Example{
 	"gate tap": {
 		{"tapnet gate tap --station 12 --dir in --card wang", glossary.Term{EN: "a card with SM2 certificates", ZH: "国密卡进站"}},
 		{"tapnet gate tap --station 3 --dir ride --card purse --purse --amount 2.00", glossary.Term{EN: "electronic cash on a bus", ZH: "公交电子现金"}},
+		{"tapnet gate tap --station 1 --dir in --card journey --segmented", glossary.Term{EN: "a journey that a purse pays at its end", ZH: "行程结束处扣款（分段扣费）"}},
+		{"tapnet gate tap --profile ferry --station 31", glossary.Term{EN: "a ferry with a flat fare", ZH: "一票制轮渡"}},
 	},
 	"gate run": {
 		{"tapnet gate run --profile taxi --station 21 --reader any", glossary.Term{EN: "a taxi with a real reader", ZH: "带真实读卡器的出租车"}},
@@ -46,6 +59,7 @@ var gateExamples = map[string][]Example{
 	},
 	"gate sim": {
 		{"tapnet gate sim --gates 200 --taps 20000", glossary.Term{EN: "a small city", ZH: "小规模仿真"}},
+		{"tapnet gate sim --rotate", glossary.Term{EN: "a new key for the deny list of a thousand gates", ZH: "千台闸机的黑名单换用新密钥"}},
 	},
 }
 
@@ -65,11 +79,11 @@ var (
 	GateLabelLog  = glossary.Term{EN: "tap log", ZH: "刷卡日志"}
 	GateRecord    = glossary.Term{EN: "record %d of %s, durable", ZH: "%[2]s第%[1]d条，已落盘"}
 	GateLabelList = glossary.Term{EN: "deny list", ZH: "黑名单"}
-	GateNoList    = glossary.Term{EN: "none yet: opened by policy, and marked", ZH: "尚无名单：按策略放行并标记"}
+	GateNoList    = glossary.Term{EN: "none yet: the tap is marked", ZH: "尚无名单：已标记本次刷卡"}
 	GateList      = glossary.Term{EN: "number %d, %s old", ZH: "第%d号，已%s"}
 	GateLabelODA  = glossary.Term{EN: "genuine", ZH: "真伪"}
 	GateODA       = glossary.Term{EN: "proven offline, fDDA %02d; the issuer is asked later", ZH: "脱机认证通过（fDDA %02d），事后授权"}
-	GatePaid      = glossary.Term{EN: "proven offline, fDDA %02d; paid from the purse", ZH: "脱机认证通过（fDDA %02d），已从电子现金扣款"}
+	GatePaid      = glossary.Term{EN: "proven offline, fDDA %02d; %s paid from the purse", ZH: "脱机认证通过（fDDA %02d），已从电子现金扣款%s"}
 	GateTrust     = glossary.Term{EN: "not proven: one ride on trust", ZH: "未认证：信任放行一次"}
 	GateLabelTime = glossary.Term{EN: "time", ZH: "耗时"}
 	GateTime      = glossary.Term{EN: "%s with the card, %s to decide and write", ZH: "读卡%s，判定与落盘%s"}
@@ -89,10 +103,24 @@ var (
 		EN: "%s gates, %s taps, seed %d: an entry reaches %.2f%% of the gates within 120 s (p99 %s), a removal %.2f%% within 5 min (p99 %s)",
 		ZH: "%s台闸机，%s次刷卡，种子%d：新增条目120秒内到达%.2f%%的闸机（p99 %s），移除5分钟内到达%.2f%%（p99 %s）",
 	}
-	GateSimBad   = glossary.Term{EN: "bad cards", ZH: "坏卡"}
-	GateSimLoss  = glossary.Term{EN: "loss per 10⁶ taps", ZH: "每百万次损失"}
-	GateSimWait  = glossary.Term{EN: "first ride waits", ZH: "首乘待批"}
-	GateSimMost  = glossary.Term{EN: "most rides of one", ZH: "单卡最多"}
-	GateSimRun   = glossary.Term{EN: "Run %d of %d", ZH: "第%d次，共%d次"}
-	GateSimBroke = glossary.Term{EN: "A law of the simulation broke.", ZH: "仿真中有不变量被破坏。"}
+	GateSimBad    = glossary.Term{EN: "bad cards", ZH: "坏卡"}
+	GateSimLoss   = glossary.Term{EN: "loss per 10⁶ taps", ZH: "每百万次损失"}
+	GateSimWait   = glossary.Term{EN: "first ride waits", ZH: "首乘待批"}
+	GateSimMost   = glossary.Term{EN: "most rides of one", ZH: "单卡最多"}
+	GateSimRun    = glossary.Term{EN: "Run %d of %d", ZH: "第%d次，共%d次"}
+	GateTurnTitle = glossary.Term{
+		EN: "%s gates, %s taps, seed %d: the deny list goes to a new key %d min after the first rider. Times are from then.",
+		ZH: "%s台闸机，%s次刷卡，种子%d：首位乘客之后%d分钟黑名单开始换用新密钥，以下时间自此起算。",
+	}
+	GateTurnKey     = glossary.Term{EN: "gates hold the key", ZH: "闸机持有新密钥"}
+	GateTurnForce   = glossary.Term{EN: "key in force", ZH: "新密钥生效"}
+	GateTurnList    = glossary.Term{EN: "gates have the new list", ZH: "闸机使用新名单"}
+	GateTurnHalf    = glossary.Term{EN: "half after %s, all after %s", ZH: "半数%s，全部%s"}
+	GateTurnChanges = glossary.Term{EN: "changes of the list (p99)", ZH: "名单变更（p99）"}
+	GateTurnPace    = glossary.Term{EN: "an entry %s, a removal %s", ZH: "新增%s，移除%s"}
+	GateTurnStopped = glossary.Term{EN: "stopped by the new list", ZH: "被新名单拦截"}
+	GateTurnCarried = glossary.Term{EN: "%s taps, %s of them for entries from before", ZH: "%s次，其中%s次为此前的条目"}
+	GateTurnUnsent  = glossary.Term{EN: "records not uploaded", ZH: "未上传记录"}
+	GateTurnNever   = glossary.Term{EN: "never", ZH: "未达成"}
+	GateSimBroke    = glossary.Term{EN: "A law of the simulation broke.", ZH: "仿真中有不变量被破坏。"}
 )

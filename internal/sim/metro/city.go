@@ -40,6 +40,8 @@ type Options struct {
 	Outages       float64       // of a gate in an hour
 	Outage        time.Duration // how long one lasts
 	Fare          int64         // the highest, in minor units; default 15.00
+	Rotate        time.Duration // so long after the first rider the deny list goes to a new key; 0: it stays with its first
+	Force         bool          // the new key is put in force before the gates hold it
 }
 
 // Rough is a line as bad as it gets in a tunnel.
@@ -82,7 +84,7 @@ func (o *Options) check() error {
 	}
 	const maxGates, maxTaps, maxHours = 10_000, 10_000_000, 48 * time.Hour
 	if o.Gates < 1 || o.Gates > maxGates || o.Taps < 1 || o.Taps > maxTaps || o.Stations < 1 || o.Stations > o.Gates ||
-		o.Hours < time.Minute || o.Hours > maxHours || o.Publish < time.Second || o.Poll < time.Second || o.Fare < 1 {
+		o.Hours < time.Minute || o.Hours > maxHours || o.Publish < time.Second || o.Poll < time.Second || o.Fare < 1 || o.Rotate < 0 || o.Rotate > o.Hours {
 		return fmt.Errorf("%d gates, %d stations, %d taps, %v: %w", o.Gates, o.Stations, o.Taps, o.Hours, ErrOptions)
 	}
 	return nil
@@ -102,8 +104,9 @@ type city struct {
 	byPlace [][]*lane
 	desk    *desk
 	office  Office
-	epoch   denylist.EpochKey
+	epochs  [gate.MaxKeys]denylist.EpochKey
 	bad     map[denylist.ID]*rider
+	first   map[uint64]uint64      // the hash that a credential has under the first key, by any
 	ids     map[string]denylist.ID // by card number
 	riders  []*rider
 	report  *Report
@@ -119,7 +122,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	c := &city{options: o, start: time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC), random: rand.New(rand.NewPCG(o.Seed, 1)),
-		bad: map[denylist.ID]*rider{}, ids: map[string]denylist.ID{}, report: &Report{Options: o}}
+		bad: map[denylist.ID]*rider{}, first: map[uint64]uint64{}, ids: map[string]denylist.ID{}, report: &Report{Options: o}}
 	c.end = c.start.Add(warmUp + o.Hours)
 	if err := c.build(); err != nil {
 		return nil, fmt.Errorf("build the simulation: %w", err)
@@ -132,11 +135,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 		c.run(at)
 	}
+	c.finishRotation(last)
 	books, err := c.desk.books(last)
 	if err := errors.Join(c.failed, err); err != nil {
 		return nil, fmt.Errorf("simulation of gates: %w", err)
 	}
-	c.finish(&books)
+	c.finish(&books, last)
 	return c.report, nil
 }
 
@@ -148,8 +152,10 @@ const settle = 15 * time.Minute
 
 func (c *city) build() error {
 	var err error
-	if c.epoch, err = denylist.NewEpochKey(1, bytes.Repeat([]byte{1}, 32)); err != nil {
-		return err
+	for i := range c.epochs {
+		if c.epochs[i], err = denylist.NewEpochKey(denylist.Epoch(i+1), bytes.Repeat([]byte{byte(i + 1)}, 32)); err != nil {
+			return err
+		}
 	}
 	if c.desk, err = newDesk(c, rand.New(rand.NewPCG(c.options.Seed, 2))); err != nil {
 		return err
@@ -167,11 +173,14 @@ func (c *city) build() error {
 	}
 	c.plan(c.start.Add(beat), c.desk.tick)
 	c.plan(c.end.Add(settle+beat), c.desk.closeDay)
+	if c.options.Rotate > 0 {
+		c.plan(c.start.Add(warmUp+c.options.Rotate), c.desk.rotate)
+	}
 	return c.people()
 }
 
 func (c *city) lane(i int) (*lane, error) {
-	l := &lane{city: c, name: fmt.Sprintf("GATE-%05d", i), station: i % c.options.Stations}
+	l := &lane{city: c, name: fmt.Sprintf("GATE-%05d", i), station: i % c.options.Stations, held: c.epochs[:1:1], now: c.start}
 	key, err := gate.NewChainKey(binary.BigEndian.AppendUint64(bytes.Repeat([]byte{2}, 24), uint64(i)))
 	if err != nil {
 		return nil, err
@@ -182,12 +191,12 @@ func (c *city) lane(i int) (*lane, error) {
 	if c.options.Wait {
 		config.Rules = []gate.Rule{{Claim: true}}
 	}
-	l.gate, _, _, err = gate.Replay(config, gate.Ports{IDs: []gate.Identifier{c.epoch}, Sealer: plainBox{}, Log: l.log}, nil, gate.Head{}, c.start)
+	l.gate, _, _, err = gate.Replay(config, gate.Ports{IDs: identifiers(l.held), Sealer: plainBox{}, Log: l.log}, nil, gate.Head{}, c.start)
 	if err != nil {
 		return nil, err
 	}
 	l.courier, err = gate.NewCourier(gate.CourierConfig{Device: l.name, Key: key, Trust: c.desk.trust, Seed: c.options.Seed<<20 + uint64(i),
-		PollEvery: c.options.Poll, LongTimeout: 10 * time.Second}, l.log, l, nil, c.start)
+		PollEvery: c.options.Poll, LongTimeout: 10 * time.Second, Keys: l}, l.log, l, nil, c.start)
 	return l, err
 }
 
@@ -254,8 +263,11 @@ func (c *city) people() error {
 		if err != nil {
 			return err
 		}
-		r := &rider{number: number, id: c.epoch.Credential(number, "01", expiry), bad: c.random.Float64() < c.options.Bad}
+		r := &rider{number: number, id: c.epochs[0].Credential(number, "01", expiry), bad: c.random.Float64() < c.options.Bad}
 		c.ids[number.Reveal()] = r.id
+		for _, k := range c.epochs {
+			c.first[k.Credential(number, "01", expiry).Hash()] = r.id.Hash()
+		}
 		if r.bad {
 			r.chasing = c.random.Float64() < c.options.Chase
 			c.bad[r.id] = r
@@ -312,7 +324,7 @@ func (c *city) tap(r *rider, l *lane, direction gate.Direction, now time.Time) g
 	if err == nil && d.Claim {
 		c.report.Claims++
 		reached := !now.Before(l.down) && c.random.Float64() >= 2*c.options.Loss
-		if reached && c.office.Claim(l.name, r.id, now) {
+		if reached && c.office.Claim(l.name, d.Record, now) {
 			read.Granted = true
 			d, err = l.gate.Tap(read, l.snapshot(), now)
 		}
@@ -323,6 +335,8 @@ func (c *city) tap(r *rider, l *lane, direction gate.Direction, now time.Time) g
 	if d.Open {
 		c.report.Opened++
 	}
+	l.tapped = now
+	c.checkRotation(r, l, &d)
 	return d
 }
 

@@ -19,6 +19,10 @@ type lane struct {
 	courier  *gate.Courier
 	down     time.Time // until when there is no line
 	sequence uint64    // of the list that it has
+	held     []denylist.EpochKey
+	onNew    bool      // its list is of the new epoch
+	now      time.Time // of the answer that is taken in
+	tapped   time.Time // last
 }
 
 // memoryLog is a tap log in memory: what outlives a loss of power is internal/taplog's subject.
@@ -140,7 +144,7 @@ func (l *lane) done(ask gate.Ask, answer *gate.Answer, over *bool, now time.Time
 	if *over {
 		return
 	}
-	*over = true
+	*over, l.now = true, now
 	if answer == nil {
 		l.city.report.Lost++
 		l.courier.Done(ask, gate.Answer{}, errTimeout, now)
@@ -159,5 +163,6 @@ func (l *lane) applied(now time.Time) {
 	}
 	before := l.sequence
 	l.sequence = s.Position().Sequence
+	l.moved(now)
 	l.city.measure(l, before, now)
 }

@@ -49,14 +49,15 @@ func TestLossIsBounded(t *testing.T) {
 }
 
 func TestSameSeedSameReport(t *testing.T) {
-	small := func(o *Options) { o.Taps = 800 }
+	small := func(o *Options) { o.Taps, o.Rotate = 800, 10*time.Minute }
 	if a, b := run(t, small), run(t, small); !reflect.DeepEqual(a, b) {
 		t.Errorf("%+v\n%+v", a, b)
 	}
 }
 
 func TestRunRefuses(t *testing.T) {
-	for _, o := range []Options{{Bad: 2}, {Loss: -1}, {Gates: -1}, {Gates: 3, Stations: 4}, {Hours: time.Second}, {Taps: -5}, {Fare: -1}} {
+	for _, o := range []Options{{Bad: 2}, {Loss: -1}, {Gates: -1}, {Gates: 3, Stations: 4}, {Hours: time.Second}, {Taps: -5}, {Fare: -1}, {Rotate: -1},
+		{Hours: time.Hour, Rotate: 2 * time.Hour}} {
 		if _, err := Run(t.Context(), o); !errors.Is(err, ErrOptions) {
 			t.Errorf("%+v: %v", o, err)
 		}

@@ -26,7 +26,7 @@ type Office interface {
 	// Answer takes a question of a device. The answer may be lost on its way; the same question may come again.
 	Answer(device string, ask gate.Ask, now time.Time) gate.Answer
 	// Claim asks for a first ride.
-	Claim(device string, id denylist.ID, now time.Time) bool
+	Claim(device string, tap gate.Record, now time.Time) bool
 }
 
 // desk runs the real back office, internal/transit, on simulated time: what it verifies, lists, bills and owes is what an operator's would. Its acquirer
@@ -51,6 +51,7 @@ type desk struct {
 	changes map[uint64]*spreading // by hash, the latest
 	// published are the changes of each delta.
 	published [][]*spreading
+	turn      *rotation // nil before it begins
 	failed    error
 }
 
@@ -138,9 +139,9 @@ func (d *desk) deps() (transit.Deps, error) {
 	profile, _ := transit.ProfileNamed("zero")
 	profile.LimitMinor, profile.MaximumMinor = 0, o.Fare
 	return transit.Deps{
-		Terminal: deskTerminal, Merchant: "301000041110001", Acquirer: deskAcquirer, Vault: vault, SealKey: deskSealKey, Opener: plainBox{}, IDs: d.city.epoch,
-		Signer: d.signer, Devices: d.keys, Stations: stations, Book: d.book, Calendar: calendar, Currency: money.CNY, Profile: profile, Under: deskUnder,
-		ListEvery: o.Publish, ListLife: time.Hour,
+		Terminal: deskTerminal, Merchant: "301000041110001", Acquirer: deskAcquirer, Vault: vault, SealKey: deskSealKey, Opener: plainBox{},
+		Keys: d, Epoch: d.city.epochs[0].Epoch(), Signer: d.signer, Devices: d.keys, Stations: stations, Book: d.book, Calendar: calendar, Currency: money.CNY,
+		Profile: profile, Under: deskUnder, ListEvery: o.Publish, ListLife: time.Hour,
 	}, nil
 }
 
@@ -272,13 +273,18 @@ func (d *desk) news() {
 func (d *desk) take(b []byte, delta *denylist.Delta) {
 	var published []*spreading
 	for _, c := range delta.Changes() {
-		if s := d.changes[c.Entry().Hash()]; s != nil && s.sequence == 0 && s.removal == (c.Removal() != 0) {
+		hash := c.Entry().Hash()
+		if first, known := d.city.first[hash]; known {
+			hash = first
+		}
+		if s := d.changes[hash]; s != nil && s.sequence == 0 && s.removal == (c.Removal() != 0) {
 			s.sequence = delta.Info().Sequence
 			published = append(published, s)
 		}
 	}
 	d.deltas, d.published = append(d.deltas, bytes.Clone(b)), append(d.published, published)
-	d.at = denylist.Position{Sequence: delta.Info().Sequence, Digest: delta.Digest(), Epoch: 1}
+	d.at = denylist.Position{Sequence: delta.Info().Sequence, Digest: delta.Digest(), Epoch: delta.Info().Epoch}
+	d.switched(delta)
 }
 
 // Answer implements Office.
@@ -337,8 +343,8 @@ func (d *desk) whole(now time.Time) gate.Answer {
 }
 
 // Claim implements Office: one ride before the first approval, whichever gate asks.
-func (d *desk) Claim(_ string, id denylist.ID, now time.Time) bool {
-	granted, ok := d.ask(now, transit.Claim{ID: id, Epoch: 1}).(bool)
+func (d *desk) Claim(_ string, tap gate.Record, now time.Time) bool {
+	granted, ok := d.ask(now, transit.Claim{ID: tap.ID, Epoch: tap.Epoch}).(bool)
 	return ok && granted
 }
 

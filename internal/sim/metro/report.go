@@ -50,7 +50,10 @@ type Report struct {
 	Bills     uint64  `json:"bills"`
 	NotBilled uint64  `json:"taps_not_decided"`
 
-	Findings []string `json:"findings"`
+	// Unsent are records that the office does not have at the end, minutes after their gate's last tap.
+	Unsent   uint64    `json:"records_not_uploaded"`
+	Rotation *Rotation `json:"rotation,omitempty"`
+	Findings []string  `json:"findings"`
 }
 
 // maxFindings is how many are told.
@@ -84,8 +87,11 @@ func ages(all []time.Duration) Ages {
 	return a
 }
 
+// underWay is how long a record may be on its way: what a device waits after failures.
+const underWay = 4 * time.Minute // beside the outage itself
+
 // finish adds everything up.
-func (c *city) finish(books *transit.Report) {
+func (c *city) finish(books *transit.Report, now time.Time) {
 	r := c.report
 	t := &books.Totals
 	r.Charged, r.Paid, r.Owed, r.OwedTaps, r.Bills, r.NotBilled = t.Charged, t.Paid, t.Owed, books.LossPerMillion, t.Bills, t.States[transit.TapPending]
@@ -95,6 +101,9 @@ func (c *city) finish(books *transit.Report) {
 	r.Adds, r.Removes = ages(c.adds), ages(c.removes)
 	for _, l := range c.lanes {
 		r.Refused += l.courier.Strange
+		if now.Sub(l.tapped) > underWay+r.Options.Outage {
+			r.Unsent += l.gate.Head().Sequence - l.log.from.Sequence
+		}
 		if time.Duration(c.desk.at.Sequence-l.sequence)*r.Options.Publish > r.Options.Outage+settle/5 {
 			r.Behind++
 		}
@@ -116,6 +125,9 @@ func (c *city) finish(books *transit.Report) {
 	r.LossMinor = int64(r.BadRides) * r.Options.Fare
 	r.PerMillion = float64(r.LossMinor) * 1e6 / float64(max(1, r.Taps))
 	r.PerBad, r.PerChaser, r.PerOrdinary = per(r.BadRides, r.BadSeen), per(chased, chasers), per(ridden, ordinary)
+	if r.Unsent > 0 {
+		r.find("%d records of gates are not at the office", r.Unsent)
+	}
 	if r.Behind > 0 {
 		r.find("%d gates are behind at the end", r.Behind)
 	}
