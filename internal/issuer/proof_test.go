@@ -248,3 +248,18 @@ func TestTransitPoliciesAreChecked(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReversedAfterItsVoid: a reversal of a payment that was voided is an acquirer's mistake, and his loss; the bank starts again all the same.
+func TestReversedAfterItsVoid(t *testing.T) {
+	b := newBank(t, func(e *issuer.Enrolment) { e.Limits = issuer.Limits{} })
+	b.Answer(theSwitch, b.rides(0, 100, unionpay.TransitFares))
+	m := b.rides(0, 200, unionpay.TransitFares)
+	b.Answer(theSwitch, m)
+	for _, next := range []unionpay.Message{b.after(m, unionpay.KindVoid, 200), networktest.ReversalAtSwitch(m)} {
+		if got := unionpay.PaymentOf(b.Answer(theSwitch, next).Message).Response; got != unionpay.Approved {
+			t.Errorf("%T: %s", next, got)
+		}
+	}
+	b.restart(t, &issuer.Capacity{Cards: 1, Payments: 1, SliceRows: 1})
+	b.audited(t, b.Rows(), "")
+}

@@ -357,12 +357,13 @@ func (s *state) fold(c *Card, r *journal.Row, p *payment) {
 	}
 }
 
-// add counts a payment (sign 1) or takes it out again (sign -1).
+// add counts a payment (sign 1) or takes it out again (sign -1). Whoever reverses a payment that was voided or refunded before gives money twice, which is his
+// own; the card's day gives back no more than was used.
 func (u usage) add(p *payment, sign int) usage {
-	u.minor += int64(sign) * p.minor
-	u.count += sign
+	u.minor = max(0, u.minor+int64(sign)*p.minor)
+	u.count = max(0, u.count+sign)
 	if p.noPIN {
-		u.noPINMinor += int64(sign) * p.minor
+		u.noPINMinor = max(0, u.noPINMinor+int64(sign)*p.minor)
 	}
 	return u
 }

@@ -48,6 +48,7 @@ type cardWork struct {
 	key      string // of the Uploaded row
 	first    uint64 // record of that row
 	sequence uint64
+	par      alias // name of its account's reference that lacks the new one, zero for none
 }
 
 // markWork is a mark, and the row with its sealed value.
@@ -112,11 +113,12 @@ func (o *Office) gather() (w *keyWork, whole bool) {
 	for ; p.card < len(s.credentials)-1 && most > 0 && len(w.cards) < workMost; most-- {
 		p.card++
 		c := s.credentials[p.card]
-		if c.twin != 0 || o.counted(&c.names, c.number, c.material.row != 0, w.target) {
+		par := s.unnamed(c, w.target)
+		if c.twin != 0 || par.id.IsZero() && o.counted(&c.names, c.number, c.material.row != 0, w.target) {
 			continue
 		}
 		d := s.devices[c.material.device]
-		w.cards = append(w.cards, cardWork{c.number, c.alias, uploadKey(d.name, c.material.row), c.material.row, c.material.sequence})
+		w.cards = append(w.cards, cardWork{c.number, c.alias, uploadKey(d.name, c.material.row), c.material.row, c.material.sequence, par})
 	}
 	if p.card < len(s.credentials)-1 || len(w.cards) > 0 {
 		return w, false // references of accounts are named by the cards that show them: those first
@@ -130,6 +132,19 @@ func (o *Office) gather() (w *keyWork, whole bool) {
 		w.marks = append(w.marks, markWork{m.number, m.page, m.alias})
 	}
 	return w, p.mark == len(s.marks)-1
+}
+
+// unnamed is the reference of a card's account that only its taps can name: the card was seen under the new key already, and nobody opened it for its own sake.
+func (s *state) unnamed(c *credential, target denylist.Epoch) alias {
+	a := s.accounts[c.account]
+	if _, has := c.under(target); !has || c.material.row == 0 || a.par == 0 {
+		return alias{}
+	}
+	m := s.marks[a.par]
+	if _, has := m.under(target); has || m.page != 0 {
+		return alias{}
+	}
+	return m.alias
 }
 
 // counted counts what has its name, or cannot have one; false when it can be named out of sealed data.
@@ -302,6 +317,12 @@ func (p *opener) card(w *cardWork) {
 	p.names.moves = append(p.names.moves, move{movedCredential, w.number, id})
 	if reference := string(data.Get(emv.TagPAR)); reference != "" {
 		p.names.references = append(p.names.references, alias2{check.PAR(reference), p.target.PAR(reference)})
+		if w.par.id.IsZero() {
+			return
+		}
+		if k := p.check(w.par.epoch); k != nil && k.PAR(reference) == w.par.id {
+			p.names.references = append(p.names.references, alias2{w.par.id, p.target.PAR(reference)})
+		}
 	}
 }
 

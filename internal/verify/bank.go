@@ -147,8 +147,9 @@ func (h *holder) on(date int32) spent {
 	return spent{date: date}
 }
 
-// put keeps a date and lets the oldest go.
+// put keeps a date and lets the oldest go. No day gives back more than was spent on it, whatever is reversed after it was refunded.
 func (h *holder) put(s spent) {
+	s.minor, s.noPINMinor, s.count = max(0, s.minor), max(0, s.noPINMinor), max(0, s.count)
 	for at := range h.days {
 		switch {
 		case h.days[at].date == s.date:
