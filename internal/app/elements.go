@@ -73,7 +73,7 @@ type elementWorld struct {
 
 // startTSM runs the service manager. It calls the token service, as a member that only answers does.
 func (n *Network) startTSM(ctx context.Context) error {
-	if err := n.openElementKeys(); err != nil {
+	if err := n.openMemberKeys(ElementService, elementKeySpecs()); err != nil {
 		return err
 	}
 	ring, err := n.vaults.ring(ElementService, sideNetwork, hsm.X99CBC, hsm.ModeBoth)
@@ -113,36 +113,6 @@ func (n *Network) startTSM(ctx context.Context) error {
 		}
 	}
 	return n.serveElements(ctx)
-}
-
-// openElementKeys opens the service manager's security module, or makes it and shares a master key with the token service.
-func (n *Network) openElementKeys() error {
-	if err := n.openTokenKeys(); err != nil {
-		return err
-	}
-	passphrase, err := openPassphrase(n.options.Dir)
-	if err != nil {
-		return err
-	}
-	defer clear(passphrase)
-	file := func(id string) string { return filepath.Join(n.options.Dir, keyDirectory, id+".hsm") }
-	random := n.random.source("hsm " + ElementService)
-	if _, err := os.Stat(file(ElementService)); err == nil {
-		n.vaults[ElementService], err = hsm.Open(random, file(ElementService), passphrase)
-		return err
-	}
-	own := hsm.New(random)
-	for _, s := range elementKeySpecs() {
-		if _, err := own.Generate(s.name, s.usage, s.mode, s.algorithm, hsm.NotExportable); err != nil {
-			return fmt.Errorf("keys of %s: %w", ElementService, err)
-		}
-	}
-	n.vaults[ElementService] = own
-	if err := n.vaults.share(sideNetwork, TokenService, ElementService, n.random); err != nil {
-		return err
-	}
-	// The file of who is younger comes last: its presence says that the other's knows it.
-	return n.saveKeys(file, passphrase, TokenService, ElementService)
 }
 
 // elementTokensFile keeps the tokens that the token service has given out for elements.

@@ -77,7 +77,7 @@ func (n *Network) startTSP(ctx context.Context) error {
 
 // startCloudSE runs the cloud secure element. It calls the token service, as a member that only answers does.
 func (n *Network) startCloudSE(ctx context.Context) error {
-	if err := n.openCloudKeys(); err != nil {
+	if err := n.openMemberKeys(CloudSE, cloudKeys); err != nil {
 		return err
 	}
 	ring, err := n.vaults.ring(CloudSE, sideNetwork, hsm.X99CBC, hsm.ModeBoth)
@@ -135,8 +135,8 @@ func (n *Network) startCloudSE(ctx context.Context) error {
 	return n.followFrom(&localTokens{n.tokens.service}, nil)
 }
 
-// openCloudKeys opens the cloud secure element's HSM, or makes it and shares a master key with the token service.
-func (n *Network) openCloudKeys() error {
+// openMemberKeys opens the security module of a member that works for the token service, or makes it and shares a master key with the token service.
+func (n *Network) openMemberKeys(member string, specs []keySpec) error {
 	if err := n.openTokenKeys(); err != nil {
 		return err
 	}
@@ -146,21 +146,21 @@ func (n *Network) openCloudKeys() error {
 	}
 	defer clear(passphrase)
 	file := func(id string) string { return filepath.Join(n.options.Dir, keyDirectory, id+".hsm") }
-	random := n.random.source("hsm " + CloudSE)
-	if _, err := os.Stat(file(CloudSE)); err == nil {
-		n.vaults[CloudSE], err = hsm.Open(random, file(CloudSE), passphrase)
+	random := n.random.source("hsm " + member)
+	if _, err := os.Stat(file(member)); err == nil {
+		n.vaults[member], err = hsm.Open(random, file(member), passphrase)
 		return err
 	}
 	own := hsm.New(random)
-	for _, s := range cloudKeys {
+	for _, s := range specs {
 		if _, err := own.Generate(s.name, s.usage, s.mode, s.algorithm, hsm.NotExportable); err != nil {
-			return fmt.Errorf("keys of %s: %w", CloudSE, err)
+			return fmt.Errorf("keys of %s: %w", member, err)
 		}
 	}
-	n.vaults[CloudSE] = own
-	if err := n.vaults.share(sideNetwork, TokenService, CloudSE, n.random); err != nil {
+	n.vaults[member] = own
+	if err := n.vaults.share(sideNetwork, TokenService, member, n.random); err != nil {
 		return err
 	}
 	// The file of who is younger comes last: its presence says that the other's knows it.
-	return n.saveKeys(file, passphrase, TokenService, CloudSE)
+	return n.saveKeys(file, passphrase, TokenService, member)
 }

@@ -34,22 +34,7 @@ func (c *city) report(devices ...string) {
 // fetch gives devices the whole list.
 func (c *city) fetch(devices ...string) *denylist.Snapshot {
 	c.Helper()
-	b, ok := c.ask(BuildBase{}).(Base)
-	if !ok {
-		c.Fatal("no base")
-	}
-	image, err := denylist.BuildBase(b.Entries, b.Info, b.Chain, transittest.Signer)
-	if err != nil {
-		c.Fatal(err)
-	}
-	base, err := denylist.OpenBase(image, c.deps.trust())
-	if err != nil {
-		c.Fatal(err)
-	}
-	l, err := denylist.NewList(base, denylist.Position{})
-	if err != nil {
-		c.Fatal(err)
-	}
+	l := c.baseList()
 	for _, name := range devices {
 		c.devices[name].Deny(l.Snapshot())
 	}
@@ -289,8 +274,13 @@ func TestGatesFollowTheSwitch(t *testing.T) {
 	}
 }
 
+// baseList is the whole list as a gate would take it.
 func (c *city) baseList() *denylist.List {
-	b, _ := c.ask(BuildBase{}).(Base)
+	c.Helper()
+	b, ok := c.ask(BuildBase{}).(Base)
+	if !ok {
+		c.Fatal("no base")
+	}
 	image, err := denylist.BuildBase(b.Entries, b.Info, b.Chain, transittest.Signer)
 	if err != nil {
 		c.Fatal(err)
